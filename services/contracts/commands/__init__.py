@@ -1,0 +1,1 @@
+"""Commands and queries, a module for the service that owns the answer."""
