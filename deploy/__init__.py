@@ -1,0 +1,1 @@
+"""How Zhida is run: the local stack of a laptop here, the city's manifests beside it."""

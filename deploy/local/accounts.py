@@ -1,0 +1,62 @@
+"""Whom a server runs as, and the folders that user can enter."""
+
+import hashlib
+import os
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Account:
+    """The operating-system user a private server runs as."""
+
+    name: str
+    uid: int
+    gid: int
+
+    @property
+    def is_ours(self) -> bool:
+        """True when no change of user is needed."""
+        return self.uid == os.geteuid()
+
+    def folder(self, path: Path) -> Path:
+        """Make `path` a folder that only this account enters."""
+        path.mkdir(parents=True, exist_ok=True)
+        return self._own(path, 0o700)
+
+    def file(self, path: Path, text: str) -> Path:
+        """Write a file that only this account reads."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        return self._own(path, 0o600)
+
+    def _own(self, path: Path, mode: int) -> Path:
+        if not self.is_ours:
+            os.chown(path, self.uid, self.gid)
+        path.chmod(mode)
+        return path
+
+
+def account(package_user: str) -> Account:
+    """Root hands the server to the user its Debian package made; anyone else runs it himself."""
+    entry = pwd.getpwnam(package_user) if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def state_root(project: Path = PROJECT) -> Path:
+    """The folder outside the clone that holds the servers' state, one for each clone and user.
+
+    A clone may stand in a folder that only its owner enters (0700), where the unprivileged
+    server users could not reach their own files.
+    """
+    key = hashlib.sha256(str(project).encode()).hexdigest()[:10]
+    root = Path("/var/tmp") / f"zhida-{os.geteuid()}-{key}"  # noqa: S108  (owner checked below)
+    root.mkdir(mode=0o711, exist_ok=True)
+    if root.is_symlink() or root.stat().st_uid != os.geteuid():
+        raise PermissionError(f"{root} 属于别的用户,本地环境不使用它;请管理员移走后重试")
+    root.chmod(0o711)
+    return root

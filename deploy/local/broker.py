@@ -1,0 +1,271 @@
+"""A private RabbitMQ node from Debian's package, and the few things we ask of it."""
+
+import base64
+import contextlib
+import http.client
+import json
+import secrets
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+import msgspec
+
+from deploy.local.accounts import Account, account
+from deploy.local.ports import free_ports, is_open
+from deploy.local.programs import Program
+
+HOST = "127.0.0.1"
+SCRIPTS = Path("/usr/lib/rabbitmq/bin")
+PLUGINS = ("rabbitmq_management", "rabbitmq_prometheus")
+EVERYTHING = {"configure": ".*", "write": ".*", "read": ".*"}
+
+
+class Broker(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a private node stands and how it is entered. Plain data: it can be saved and shared."""
+
+    home: str
+    amqp_port: int
+    management_port: int
+    prometheus_port: int
+    distribution_port: int
+    epmd_port: int
+    cookie: str
+    password: str
+    admin_password: str
+    user: str = "zhida"
+    vhost: str = "zhida"
+
+    @classmethod
+    def plan(cls, home: Path) -> Self:
+        """A node to be: free ports, secrets of its own, nothing started yet."""
+        amqp, management, prometheus, distribution, epmd = free_ports(5)
+        return cls(
+            home=str(home),
+            amqp_port=amqp,
+            management_port=management,
+            prometheus_port=prometheus,
+            distribution_port=distribution,
+            epmd_port=epmd,
+            cookie=secrets.token_hex(16),
+            password=secrets.token_urlsafe(18),
+            admin_password=secrets.token_urlsafe(18),
+        )
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return (
+            self.amqp_port,
+            self.management_port,
+            self.prometheus_port,
+            self.distribution_port,
+            self.epmd_port,
+        )
+
+    @property
+    def amqp_uri(self) -> str:
+        """The services' own user on the services' own vhost."""
+        return self.uri(self.user, self.password, self.vhost)
+
+    def uri(self, user: str, password: str, vhost: str) -> str:
+        """An AMQP address on this node."""
+        return f"amqp://{user}:{password}@{HOST}:{self.amqp_port}/{quote(vhost, safe='')}"
+
+    # -- the processes ---------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Write the node's configuration; what it already stores stays."""
+        owner, home = _account(), Path(self.home)
+        owner.folder(home)
+        owner.file(home / ".erlang.cookie", self.cookie).chmod(0o400)
+        owner.file(home / "rabbitmq.conf", self._configuration())
+        owner.file(home / "definitions.json", json.dumps(self._definitions()))
+        owner.file(home / "enabled_plugins", f"[{','.join(PLUGINS)}].\n")
+
+    def programs(self) -> tuple[Program, Program]:
+        """The port mapper first, then the node. Both are ours: the system's epmd is not asked."""
+        owner, home = _account(), Path(self.home)
+        epmd = Program(
+            name="epmd",
+            command=("epmd", "-port", str(self.epmd_port), "-address", HOST),
+            directory=home,
+            account=owner,
+            environment=self._environment(),
+        )
+        node = Program(
+            name="rabbitmq",
+            command=(str(SCRIPTS / "rabbitmq-server"),),
+            directory=home,
+            account=owner,
+            environment=self._environment(),
+            stop_seconds=30,
+        )
+        return epmd, node
+
+    def is_ready(self) -> bool:
+        """True when the node takes AMQP clients and answers its management interface."""
+        if not is_open(self.amqp_port):
+            return False
+        try:
+            return self._api("GET", "/whoami") is not None
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def pid(self) -> int:
+        """The node's process id, asked of the node itself (its pid file may be stale)."""
+        return int(self.ctl("eval", "os:getpid().").strip().strip('"'))
+
+    def ctl(self, *arguments: str) -> str:
+        """`rabbitmqctl`, about a second a call: for what the management interface cannot do."""
+        owner = _account()
+        done = subprocess.run(
+            [str(SCRIPTS / "rabbitmqctl"), "--quiet", *arguments],
+            cwd=self.home,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **self._environment()},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            user=None if owner.is_ours else owner.uid,
+            group=None if owner.is_ours else owner.gid,
+            extra_groups=None if owner.is_ours else [],
+            check=False,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"rabbitmqctl {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
+
+    # -- what stands on the node -----------------------------------------------------------------
+
+    def add_vhost(self, name: str, *, users: Sequence[str] = ()) -> str:
+        """Make a vhost that our own user (and `users`) may use fully; returns its AMQP address."""
+        permissions = [{"user": user, "vhost": name, **EVERYTHING} for user in (self.user, *users)]
+        self.define({"vhosts": [{"name": name}], "permissions": permissions})
+        return self.uri(self.user, self.password, name)
+
+    def drop_vhost(self, name: str) -> None:
+        """Remove a vhost with all it holds; its connections are closed by the node."""
+        self._api("DELETE", f"/vhosts/{quote(name, safe='')}")
+
+    def add_user(
+        self,
+        name: str,
+        password: str,
+        *,
+        vhost: str | None = None,
+        configure: str = "",
+        write: str = "",
+        read: str = "",
+        topics: Mapping[str, tuple[str, str]] | None = None,
+    ) -> str:
+        """Make or renew a user; patterns as RabbitMQ's, `topics` maps exchange to (write, read).
+
+        Returns the user's AMQP address.
+        """
+        on = vhost or self.vhost
+        allowed = {"user": name, "vhost": on, "configure": configure, "write": write, "read": read}
+        self.define(
+            {
+                "users": [{"name": name, "password": password, "tags": []}],
+                "permissions": [allowed],
+                "topic_permissions": [
+                    {"user": name, "vhost": on, "exchange": exchange, "write": put, "read": get}
+                    for exchange, (put, get) in (topics or {}).items()
+                ],
+            }
+        )
+        return self.uri(name, password, on)
+
+    def define(self, definitions: Mapping[str, Any]) -> None:
+        """Import RabbitMQ definitions (vhosts, users, permissions, policies …) in one request."""
+        self._api("POST", "/definitions", definitions)
+
+    def queues(self, vhost: str) -> list[dict[str, Any]]:
+        """The queues of a vhost as the node describes them."""
+        found: list[dict[str, Any]] = self._api("GET", f"/queues/{quote(vhost, safe='')}")
+        return found
+
+    @contextlib.contextmanager
+    def scratch_vhost(self) -> Iterator[str]:
+        """The AMQP address of a fresh vhost that is removed afterwards."""
+        name = f"scratch-{secrets.token_hex(6)}"
+        uri = self.add_vhost(name)
+        try:
+            yield uri
+        finally:
+            self.drop_vhost(name)
+
+    # -- details ---------------------------------------------------------------------------------
+
+    def _api(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        login = base64.b64encode(f"admin:{self.admin_password}".encode()).decode()
+        connection = http.client.HTTPConnection(HOST, self.management_port, timeout=15)
+        try:
+            connection.request(
+                method,
+                f"/api{path}",
+                body=None if body is None else json.dumps(body),
+                headers={"Authorization": f"Basic {login}", "Content-Type": "application/json"},
+            )
+            answer = connection.getresponse()
+            text = answer.read()
+        finally:
+            connection.close()
+        if answer.status >= 400:
+            raise RuntimeError(f"RabbitMQ {method} {path}: {answer.status} {text.decode()}")
+        return json.loads(text) if text else {}
+
+    def _configuration(self) -> str:
+        return f"""\
+listeners.tcp.1 = {HOST}:{self.amqp_port}
+management.tcp.ip = {HOST}
+management.tcp.port = {self.management_port}
+prometheus.tcp.ip = {HOST}
+prometheus.tcp.port = {self.prometheus_port}
+load_definitions = {self.home}/definitions.json
+disk_free_limit.absolute = 200MB
+vm_memory_high_watermark.relative = 0.3
+log.console = true
+log.console.level = warning
+log.file = false
+"""
+
+    def _definitions(self) -> dict[str, Any]:
+        return {
+            "vhosts": [{"name": self.vhost}],
+            "users": [
+                {"name": self.user, "password": self.password, "tags": []},
+                {"name": "admin", "password": self.admin_password, "tags": ["administrator"]},
+            ],
+            "permissions": [
+                {"user": user, "vhost": self.vhost, **EVERYTHING} for user in (self.user, "admin")
+            ],
+        }
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "HOME": self.home,
+            "ERL_EPMD_PORT": str(self.epmd_port),
+            "ERL_EPMD_ADDRESS": HOST,
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_CONFIG_FILE": f"{self.home}/rabbitmq.conf",
+            "RABBITMQ_ADVANCED_CONFIG_FILE": f"{self.home}/advanced.config",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{self.home}/enabled_plugins",
+            "RABBITMQ_MNESIA_BASE": f"{self.home}/mnesia",
+            "RABBITMQ_LOG_BASE": f"{self.home}/log",
+            "RABBITMQ_PID_FILE": f"{self.home}/rabbitmq.pid",
+            "RABBITMQ_NODENAME": f"zhida{self.distribution_port}@localhost",
+            "RABBITMQ_DIST_PORT": str(self.distribution_port),
+            "RABBITMQ_CTL_DIST_PORT_MIN": "20000",
+            "RABBITMQ_CTL_DIST_PORT_MAX": "29999",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ("-kernel inet_dist_use_interface {127,0,0,1}"),
+            # The start script then becomes the node instead of waiting beside it: one process,
+            # one pid, signals that arrive.
+            "RUNNING_UNDER_SYSTEMD": "true",
+        }
+
+
+def _account() -> Account:
+    return account("rabbitmq")

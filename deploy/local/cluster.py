@@ -1,0 +1,209 @@
+"""A private PostgreSQL cluster from Debian's package, and the databases on it."""
+
+import contextlib
+import secrets
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+import psycopg2
+from psycopg2 import sql
+
+from deploy.local.accounts import Account, account
+from deploy.local.ports import free_ports
+from deploy.local.programs import Program
+
+HOST = "127.0.0.1"
+DEBIAN = Path("/usr/lib/postgresql")
+ADMIN = "postgres"
+
+
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a private cluster stands and how it is entered. Plain data: it can be saved."""
+
+    home: str
+    port: int
+    admin_password: str
+    role_password: str
+    fast: bool
+
+    @classmethod
+    def plan(cls, home: Path, *, fast: bool) -> Self:
+        """A cluster to be. `fast` gives up surviving a power cut: for tests only."""
+        (port,) = free_ports(1)
+        return cls(
+            home=str(home),
+            port=port,
+            admin_password=secrets.token_urlsafe(18),
+            role_password=secrets.token_urlsafe(18),
+            fast=fast,
+        )
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return (self.port,)
+
+    def url(self, service: str, database: str | None = None) -> str:
+        """The address of a service's database (or of another one that its role owns)."""
+        role = role_of(service)
+        return f"postgresql://{role}:{self.role_password}@{HOST}:{self.port}/{database or role}"
+
+    # -- the process -----------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Make the cluster if there is none yet (about half a second)."""
+        owner, home = _account(), Path(self.home)
+        owner.folder(home)
+        if not (home / "data" / "PG_VERSION").exists():
+            password = owner.file(home / "password", self.admin_password)
+            _run(
+                owner,
+                [_binary("initdb"), "--pgdata", str(home / "data"), "--username", ADMIN]
+                + ["--pwfile", str(password), "--auth", "scram-sha-256", "--encoding", "UTF8"]
+                + ["--locale", "C.UTF-8"]
+                + (["--no-sync"] if self.fast else []),
+            )
+            password.unlink()
+        owner.file(home / "data" / "postgresql.auto.conf", self._configuration())
+
+    def programs(self) -> tuple[Program]:
+        """The server; SIGINT is its fast and clean stop, SIGQUIT needs no cleanliness."""
+        return (
+            Program(
+                name="postgres",
+                command=(_binary("postgres"), "-D", f"{self.home}/data"),
+                directory=Path(self.home),
+                account=_account(),
+                stop_signal=signal.SIGQUIT if self.fast else signal.SIGINT,
+                stop_seconds=30,
+            ),
+        )
+
+    def is_ready(self) -> bool:
+        """True when the server takes clients."""
+        try:
+            self.connect().close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    # -- what stands on it -----------------------------------------------------------------------
+
+    def connect(self, database: str = "postgres") -> Any:
+        """An autocommitting psycopg2 connection as the cluster's administrator."""
+        connection = psycopg2.connect(
+            host=HOST,
+            port=self.port,
+            user=ADMIN,
+            password=self.admin_password,
+            dbname=database,
+            connect_timeout=5,
+        )
+        connection.autocommit = True
+        return connection
+
+    def add_database(self, service: str, name: str | None = None, template: str = "") -> str:
+        """Make a database owned by the service's role, if there is none; returns its address.
+
+        No other role may connect. `template` copies another database of the cluster (some 50 ms).
+        """
+        role, database = role_of(service), name or role_of(service)
+        with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
+            verb = "ALTER" if cursor.fetchone() else "CREATE"
+            cursor.execute(
+                sql.SQL(verb + " ROLE {} LOGIN NOSUPERUSER PASSWORD {}").format(
+                    sql.Identifier(role), sql.Literal(self.role_password)
+                )
+            )
+            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database])
+            if cursor.fetchone() is None:
+                cursor.execute(
+                    sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
+                        sql.Identifier(database),
+                        sql.Identifier(role),
+                        sql.Identifier(template or "template1"),
+                    )
+                )
+                cursor.execute(
+                    sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(
+                        sql.Identifier(database)
+                    )
+                )
+        return self.url(service, database)
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database, ending whoever is still connected to it."""
+        with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            )
+
+    def has_database(self, name: str) -> bool:
+        """True when the cluster holds a database of that name."""
+        with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
+            return cursor.fetchone() is not None
+
+    @contextlib.contextmanager
+    def scratch_database(self, service: str, template: str = "") -> Iterator[str]:
+        """The address of a fresh database of the service's role, removed afterwards."""
+        name = f"scratch_{service}_{secrets.token_hex(6)}"
+        url = self.add_database(service, name, template)
+        try:
+            yield url
+        finally:
+            self.drop_database(name)
+
+    def _configuration(self) -> str:
+        # Parameters of failed statements may be personal data: they are kept out of the log.
+        lines = [
+            f"listen_addresses = '{HOST}'",
+            f"port = {self.port}",
+            "unix_socket_directories = ''",
+            "max_connections = 200",
+            "shared_buffers = 256MB",
+            "max_wal_size = 2GB",
+            "jit = off",
+            "log_min_error_statement = panic",
+            "log_error_verbosity = terse",
+        ]
+        if self.fast:
+            lines += ["fsync = off", "synchronous_commit = off", "full_page_writes = off"]
+        return "\n".join(lines) + "\n"
+
+
+def role_of(service: str) -> str:
+    """The role of a service, which is also the name of its database."""
+    return f"zhida_{service}"
+
+
+def _account() -> Account:
+    return account("postgres")
+
+
+def _binary(name: str) -> str:
+    versions = sorted(DEBIAN.glob("[0-9]*"), key=lambda path: int(path.name))
+    if not versions:
+        raise FileNotFoundError("没有找到 PostgreSQL,请运行:sudo apt-get install postgresql")
+    return str(versions[-1] / "bin" / name)
+
+
+def _run(owner: Account, command: list[str]) -> None:
+    other = not owner.is_ours
+    done = subprocess.run(
+        command,
+        cwd="/",
+        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        user=owner.uid if other else None,
+        group=owner.gid if other else None,
+        extra_groups=[] if other else None,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{Path(command[0]).name}: {done.stderr.strip() or done.stdout.strip()}")

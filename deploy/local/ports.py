@@ -1,0 +1,60 @@
+"""Loopback ports nobody holds.
+
+Servers take ports below the kernel's ephemeral range: a port inside it can be taken by an
+outgoing connection while its server restarts, even by a client connecting to itself.
+"""
+
+import random
+import socket
+from pathlib import Path
+
+LOWEST = 20_000
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """True when nobody listens on the port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(count: int) -> list[int]:
+    """`count` different free ports, at random, so that two stacks starting at once rarely meet."""
+    candidates = list(range(LOWEST, _ephemeral_start()))
+    random.shuffle(candidates)
+    found: list[int] = []
+    for port in candidates:
+        if is_free(port):
+            found.append(port)
+            if len(found) == count:
+                return found
+    raise OSError("本机没有空闲端口")
+
+
+def next_free(first: int) -> int:
+    """`first`, or the next port above it that nobody holds."""
+    for port in range(first, 65_536):
+        if is_free(port):
+            return port
+    raise OSError(f"端口 {first} 及以上都被占用")
+
+
+def is_open(port: int, host: str = "127.0.0.1") -> bool:
+    """True when somebody accepts connections on the port."""
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _ephemeral_start() -> int:
+    try:
+        text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii")
+        return max(int(text.split()[0]), LOWEST + 1_000)
+    except OSError:
+        return 32_768
