@@ -1,0 +1,1 @@
+"""Pure decisions of the registry: no database, no clock, no messages."""
