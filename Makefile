@@ -1,0 +1,45 @@
+# `make help` is the front door.
+.DEFAULT_GOAL := help
+.PHONY: help setup up down demo test unit lint bench migration clean
+
+PEOPLE ?= 2000
+VENV := .venv/bin
+PARALLEL := $(wildcard tests/unit tests/contract)
+SERIAL := $(wildcard tests/integration tests/e2e tests/browser tests/faults tests/deploy)
+
+help:  ## Show this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+setup:  ## Install what is missing: system packages (apt), uv, Python packages
+	@deploy/local/bootstrap.sh
+
+up: setup  ## Start Zhida on this machine (http://127.0.0.1:8000 or the next free port)
+	@$(VENV)/zhida up
+
+down:  ## Stop it; nothing stays behind but the data
+	@[ ! -x $(VENV)/zhida ] || $(VENV)/zhida down
+
+demo: setup  ## The main job from roster to paid, with synthetic people (PEOPLE=2000)
+	@$(VENV)/zhida demo --people $(PEOPLE)
+
+test: setup lint unit  ## Everything: lint, unit, integration, end to end, browser, faults
+	$(if $(SERIAL),$(VENV)/pytest $(SERIAL))
+
+unit: setup  ## Unit and contract tests only, in parallel
+	$(if $(PARALLEL),$(VENV)/pytest -n auto -q $(PARALLEL))
+
+lint: setup  ## ruff, mypy --strict, import-linter
+	$(VENV)/ruff check
+	$(VENV)/ruff format --check
+	$(VENV)/mypy
+	$(VENV)/lint-imports --config pyproject.toml
+
+bench: setup  ## Speed and memory, into docs/benchmarks.md and .zhida/bench.json
+	$(VENV)/python -m tests.bench
+
+migration: setup  ## A new migration from the models: make migration SERVICE=registry MESSAGE="..."
+	$(VENV)/python -m services.chassis.migrate $(SERVICE) --revision "$(MESSAGE)"
+
+clean: down  ## Stop everything and remove the local data, caches and virtual environment
+	@[ ! -x $(VENV)/zhida ] || $(VENV)/zhida down --erase --yes
+	rm -rf .zhida .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
