@@ -1,0 +1,1 @@
+"""Decisions of telling people, as plain functions: no clock, no database, no mail server."""
