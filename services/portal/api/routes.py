@@ -1,0 +1,128 @@
+"""Serves the table: decodes, asks the owner with the caller's own token, encodes."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from services.contracts.errors import Invalid, NotFound, Unauthenticated, ZhidaError
+from services.portal.api.openapi import document
+from services.portal.api.operations import Operation, operations
+from services.portal.desk import Services
+
+log = logging.getLogger("zhida.portal.api")
+
+_AT = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<field>[^`]*)`)?")
+_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]+)`")
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def create_api(services: Services) -> Starlette:
+    """The API as an ASGI application, to be mounted at ``/api/v1``."""
+    routes = [
+        Route(operation.path, _endpoint(services, operation), methods=[operation.verb])
+        for operation in operations()
+    ]
+    return Starlette(
+        routes=[Route("/openapi.json", _openapi), *routes],
+        exception_handlers={
+            ZhidaError: _refused,
+            HTTPException: _no_such_address,
+            Exception: _broken,
+        },
+    )
+
+
+def _endpoint(services: Services, operation: Operation) -> Endpoint:
+    """The handler of one operation."""
+
+    async def endpoint(request: Request) -> Response:
+        token = None if operation.is_open else _bearer(request)
+        key = None
+        if operation.kind == "command" and not operation.is_open:
+            key = request.headers.get("Idempotency-Key")
+            if not key:
+                raise Invalid(
+                    "缺少请求头 Idempotency-Key",
+                    field="Idempotency-Key",
+                    advice="每条命令用一个不重复的值；同一条命令重试时用同一个值",
+                )
+        asked = _read(operation, dict(request.query_params), await request.body())
+        answer: Any = await run_in_threadpool(services.call, asked, token=token, key=key)
+        return _json(answer)
+
+    return endpoint
+
+
+def _read(operation: Operation, address: dict[str, str], body: bytes) -> Any:
+    """The request struct, from the address or the JSON body. Raises ``Invalid`` with the field."""
+    try:
+        if operation.verb == "GET":
+            return msgspec.convert(address, operation.request, strict=False)
+        return msgspec.json.decode(body or b"{}", type=operation.request)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from error
+    except msgspec.DecodeError as error:
+        raise Invalid("请求正文不是 JSON", advice="Content-Type 用 application/json") from error
+
+
+def _invalid(words: str) -> Invalid:
+    """msgspec's English as a refusal that names the field in Chinese."""
+    if missing := _MISSING.match(words):
+        return Invalid(f"缺少字段 {missing['field']}", field=missing["field"])
+    if unknown := _UNKNOWN.match(words):
+        return Invalid(f"没有字段 {unknown['field']}", field=unknown["field"], advice="请核对字段名")
+    found = _AT.fullmatch(words)
+    field = (found["field"] if found else None) or None
+    return Invalid(f"字段 {field or '正文'} 的值不合要求", field=field, advice=words)
+
+
+def _bearer(request: Request) -> str:
+    """The caller's actor token. Raises ``Unauthenticated``."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("缺少令牌", advice="先调用 registry/sign-in，再用 Authorization: Bearer")
+    return token.strip()
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type="application/json")
+
+
+async def _openapi(request: Request) -> Response:
+    return _json(document())
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ZhidaError)
+    return _json(error.as_dict(), error.status)
+
+
+async def _no_such_address(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    refusal = NotFound("没有这个接口", advice="见 /api/v1/openapi.json")
+    return _json(refusal.as_dict(), error.status_code)
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    log.error("api request failed", exc_info=error)
+    broken = {
+        "code": "broken",
+        "reason": None,
+        "message": "系统出了故障，这条请求可能没有完成",
+        "field": None,
+        "advice": "用同一个 Idempotency-Key 重试",
+    }
+    return _json(broken, 500)
