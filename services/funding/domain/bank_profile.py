@@ -1,7 +1,7 @@
-"""How one bank wants its disbursement file: fields, byte widths, unit, character set, result codes.
+"""How one bank wants its file: fields, byte widths, unit, character set, result codes.
 
-A profile is data (``data/bank_profiles/*.toml``). Every line carries our own reference (batch serial
-and line number, 12 bytes) in the note field, because return files hold no other id of ours.
+A profile is data (``data/bank_profiles/*.toml``). Every line carries our own reference (batch
+serial and line number, 12 bytes) in the note field: return files hold no other id of ours.
 """
 
 import unicodedata
@@ -125,10 +125,11 @@ def fixed_text(profile: BankProfile, header: Header, lines: Iterable[BankLine]) 
     records = [head.encode(charset)]
     for line in lines:
         check_line(profile, line)
-        record = [b"D"]
-        for field in profile.fields:
-            record.append(_pad(field, _text(profile, field.content, line).encode(charset)))
-        records.append(b"".join(record) + b"\r\n")
+        cells = (
+            _pad(field, _text(profile, field.content, line).encode(charset))
+            for field in profile.fields
+        )
+        records.append(b"D" + b"".join(cells) + b"\r\n")
     return b"".join(records)
 
 
@@ -175,7 +176,7 @@ class RawAnswer:
 
 
 def read_fixed_text(profile: BankProfile, content: bytes) -> tuple[Header, list[RawAnswer]]:
-    """Take a fixed-width return file apart by bytes; raises BankFileError for what is no such file."""
+    """Take a fixed-width return file apart by bytes; raises BankFileError for anything else."""
     records = content.split(b"\r\n") if b"\r\n" in content else content.split(b"\n")
     records = [record for record in records if record.strip(b" \x1a")]
     if not records or not records[0].startswith(b"H") or len(records[0]) < 45:
@@ -193,11 +194,9 @@ def read_fixed_text(profile: BankProfile, content: bytes) -> tuple[Header, list[
     for row, record in enumerate(records[1:], start=2):
         if not record.startswith(b"D"):
             raise BankFileError(f"第 {row} 行不是明细记录")
-        if len(record) < profile.record_bytes:
-            record = record.ljust(profile.record_bytes)
         if len(record) > profile.record_bytes:
             raise BankFileError(f"第 {row} 行长度应为 {profile.record_bytes} 字节")
-        cells = {}
+        cells: dict[str, str] = {}
         at = 1
         for field in profile.fields:
             raw = record[at : at + field.bytes]

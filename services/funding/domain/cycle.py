@@ -81,16 +81,16 @@ MOVES: dict[Step, dict[State, State]] = {
 }
 
 
-class StepRefused(ValueError):
+class StepRefusedError(ValueError):
     """The batch's state, or the signer, does not allow the step; the reason is Chinese."""
 
 
 def advance(state: State, step: Step) -> State:
-    """The state after a step; raises StepRefused when the step is out of order."""
+    """The state after a step; raises StepRefusedError when the step is out of order."""
     after = MOVES[step].get(state)
     if after is None:
         allowed = "、".join(STATE_LABELS[before] for before in MOVES[step])
-        raise StepRefused(
+        raise StepRefusedError(
             f"批次{STATE_LABELS[state]}，不能{STEP_LABELS[step]}；{STEP_LABELS[step]}须在{allowed}时进行"
         )
     return after
@@ -141,7 +141,7 @@ def may_sign(
     deputies: Iterable[Deputy],
     day: date,
 ) -> Capacity:
-    """The capacity in which somebody may sign; raises StepRefused when they may not.
+    """The capacity in which somebody may sign; raises StepRefusedError when they may not.
 
     Two persons in two roles, neither the maker of the batch nor anybody who registered,
     investigated or decided a case in it (``involved``), nor one who has signed already.
@@ -154,11 +154,11 @@ def may_sign(
         for deputy in deputies
     )
     if not signer.has(role) and not acting:
-        raise StepRefused(f"须由{ROLE_LABELS[role]}岗位或其有效期内的代理人签署")
+        raise StepRefusedError(f"须由{ROLE_LABELS[role]}岗位或其有效期内的代理人签署")
     if signer.id == maker_id:
-        raise StepRefused("制单人不能审核或核拨自己编制的批次")
+        raise StepRefusedError("制单人不能审核或核拨自己编制的批次")
     if signer.id in involved:
-        raise StepRefused("经办、调查或审批过本批次中个案的人员不能签署")
+        raise StepRefusedError("经办、调查或审批过本批次中个案的人员不能签署")
     if signer.id in signed_by:
-        raise StepRefused("审核与核拨须由两人分别签署")
+        raise StepRefusedError("审核与核拨须由两人分别签署")
     return Capacity(role=role, as_deputy=not signer.has(role))

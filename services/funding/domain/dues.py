@@ -1,8 +1,8 @@
 """Dues: what is owed to one covered person, for one benefit and month, and why.
 
 ``due(covered person, benefit, month, part, cause)`` is unique. A *regular* due is the month's base
-amount, even if paid late, and has no cause; an *adjustment* is a difference only and its cause is the
-decision; an *instalment* is one payment of a one-off aid and its cause is the case with a number.
+amount, even if paid late, and has no cause; an *adjustment* is a difference only and its cause is
+the decision; an *instalment* is one part of a one-off aid, its cause the case with a number.
 Regular and adjustments of a month never exceed the month's entitlement.
 """
 

@@ -28,12 +28,15 @@ class Step(StrEnum):
 
     LOCKED = "locked"
     VOIDED = "voided"
+    RELOCKED = "relocked"
+    """A due whose 应付 stands (its payment failed) moves into a re-payment batch."""
     WITHDRAWN = "withdrawn"
     SENT = "sent"
     SETTLED = "settled"
     FAILED = "failed"
     RETURNED = "returned"
     RECOVERY_RAISED = "recovery_raised"
+    RECOVERY_CANCELLED = "recovery_cancelled"
     RECOVERED = "recovered"
     WRITTEN_OFF = "written_off"
     PAID_FROM_RESERVE = "paid_from_reserve"
@@ -42,6 +45,7 @@ class Step(StrEnum):
 
 ENTRIES: dict[Step, tuple[Account, Account]] = {
     Step.LOCKED: (Account.AID, Account.PAYABLE),
+    Step.RELOCKED: (Account.PAYABLE, Account.PAYABLE),
     Step.VOIDED: (Account.PAYABLE, Account.AID),
     Step.WITHDRAWN: (Account.PAYABLE, Account.AID),
     Step.SENT: (Account.IN_TRANSIT, Account.FUNDS),
@@ -49,6 +53,7 @@ ENTRIES: dict[Step, tuple[Account, Account]] = {
     Step.FAILED: (Account.FUNDS, Account.IN_TRANSIT),
     Step.RETURNED: (Account.FUNDS, Account.PAYABLE),
     Step.RECOVERY_RAISED: (Account.RECEIVABLE, Account.AID),
+    Step.RECOVERY_CANCELLED: (Account.AID, Account.RECEIVABLE),
     Step.RECOVERED: (Account.FUNDS, Account.RECEIVABLE),
     Step.WRITTEN_OFF: (Account.WRITTEN_OFF, Account.RECEIVABLE),
     Step.PAID_FROM_RESERVE: (Account.PAYABLE, Account.RESERVE),

@@ -154,7 +154,7 @@ def _amounts(rule: Rule) -> Iterable[Fen]:
 
 
 def in_force(versions: Iterable[Version], division: str, month: Month) -> Version | None:
-    """The version that holds in a division in a month: the nearest division, then the newest text."""
+    """The version that holds for a division and month: nearest division, then newest text."""
     fitting = [
         version
         for version in versions

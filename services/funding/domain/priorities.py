@@ -13,13 +13,17 @@ from services.funding.domain.months import Month
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A payment that wants to be in the batch, and the budget line that bears it."""
+    """A payment that wants to be in the batch; ``needs`` is what it takes of each budget line.
+
+    Dues whose budget was used when they were first locked (re-payments) need cash only, so ``fen``
+    may be more than the needs together.
+    """
 
     payment_id: str
     priority: int
     oldest_month: Month
     position: int
-    line: str
+    needs: Mapping[str, Fen]
     fen: Fen
 
 
@@ -32,11 +36,12 @@ def fit(candidates: Iterable[Candidate], lines: Mapping[str, Fen], cash_fen: Fen
     """
     order = sorted(candidates, key=lambda c: (c.priority, c.oldest_month, c.position))
     short: dict[str, str] = {}
-    used = dict.fromkeys(lines, 0)
+    used: dict[str, Fen] = {}
     for candidate in order:
-        used[candidate.line] = used.get(candidate.line, 0) + candidate.fen
-        if used[candidate.line] > lines.get(candidate.line, 0):
-            short[candidate.payment_id] = "budget_short"
+        for line, fen in candidate.needs.items():
+            used[line] = used.get(line, 0) + fen
+            if used[line] > lines.get(line, 0):
+                short[candidate.payment_id] = "budget_short"
     spent = 0
     for candidate in order:
         if candidate.payment_id not in short:

@@ -3,7 +3,7 @@
 import dataclasses
 import io
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 import openpyxl
 import pytest
@@ -26,7 +26,7 @@ from services.funding.domain.returns import Outcome, Reading, SentLine, judge
 
 FIXED = policies.bank_profiles()["fixed_gbk"]
 SHEET = policies.bank_profiles()["card_xlsx"]
-MADE_AT = datetime(2026, 11, 20, 9, 0)
+MADE_AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
 names = st.text(st.sampled_from("陈桂兰王小明欧阳尉迟䶮𬱖𫖯㛃买买提·艾力"), min_size=1, max_size=12)
 bank_lines = st.lists(
@@ -169,7 +169,7 @@ def test_a_file_read_twice_changes_nothing() -> None:
         (lambda: read(answer(4)), "处理标志", "此前已回报失败"),
         (lambda: read(answer(1), lines=2), "笔数", "2 笔"),
         (lambda: read(answer(1), fen=1), "合计金额", "0.01"),
-        (lambda: read(), "文件", "没有明细"),
+        (read, "文件", "没有明细"),
     ],
 )
 def test_a_row_that_cannot_be_believed_is_named(

@@ -152,8 +152,7 @@ def test_split_loses_nothing_and_is_fair(fen: int, weights: dict[str, int]) -> N
 
 
 def test_first_and_last_month() -> None:
-    """两项补贴 count from the application, 低保 from the month after the decision; death ends with its
-    month."""
+    """两项补贴 count from the application, 低保 from the month after; death ends with its month."""
     known = policies.benefits()
     applied, decided = date(2026, 9, 28), date(2026, 11, 3)
     when = {"applied_on": applied, "decided_on": decided}

@@ -87,5 +87,5 @@ def test_one_wrong_sum_is_seen() -> None:
         "unanswered": 3,
     }
     assert FiveSums(**sums).agree
-    for name in sums:
-        assert not FiveSums(**(sums | {name: sums[name] + 1})).agree, name
+    for name, fen in sums.items():
+        assert not FiveSums(**(sums | {name: fen + 1})).agree, name

@@ -12,8 +12,8 @@ candidates = st.lists(
         priority=st.integers(1, 3),
         oldest_month=st.sampled_from(["2026-10", "2026-11"]),
         position=st.integers(1, 10**6),
-        line=st.sampled_from("xyz"),
-        fen=st.integers(1, 100),
+        needs=st.dictionaries(st.sampled_from("xyz"), st.integers(1, 100), min_size=1, max_size=2),
+        fen=st.integers(1, 200),
     ),
     max_size=30,
     unique_by=(lambda c: c.payment_id, lambda c: c.position),
@@ -33,12 +33,11 @@ def test_short_money_is_never_overdrawn(
     paid = [c for c in wanted if c.payment_id not in short]
     assert sum(c.fen for c in paid) <= cash
     for line in "xyz":
-        mine = [c for c in paid if c.line == line]
-        assert sum(c.fen for c in mine) <= lines.get(line, 0)
+        assert sum(c.needs.get(line, 0) for c in paid) <= lines.get(line, 0)
     order = sorted(wanted, key=lambda c: (c.priority, c.oldest_month, c.position))
     for line in "xyz":
         left_out = False
-        for candidate in (c for c in order if c.line == line):
+        for candidate in (c for c in order if set(c.needs) == {line}):
             reason = short.get(candidate.payment_id)
             left_out = left_out or reason == "budget_short"
             assert not left_out or reason == "budget_short"
@@ -48,4 +47,5 @@ def test_short_money_is_never_overdrawn(
 def test_enough_money_pays_everybody(wanted: list[Candidate]) -> None:
     """With budget and cash for all, nobody is left out."""
     total = sum(c.fen for c in wanted)
-    assert fit(wanted, dict.fromkeys("xyz", total), total) == {}
+    needed = sum(sum(c.needs.values()) for c in wanted)
+    assert fit(wanted, dict.fromkeys("xyz", needed), total) == {}
