@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 BENEFITS: dict[str, str] = {
     "urban_dibao": "城市低保",
     "rural_dibao": "农村低保",
@@ -122,13 +124,41 @@ KINSHIP_SPELLINGS: dict[str, str] = {title: code for code, title in KINSHIPS.ite
     "侄女": "80",
 }
 
-_CATEGORIES = """
-低保对象 单人保 特困人员 低保边缘 低保边缘家庭 刚性支出困难 刚性支出困难家庭
-孤儿 事实无人抚养儿童 困境儿童 留守儿童 留守老人 独居老人 空巢老人 失能老人 高龄老人
-残疾人 重度残疾人 重病患者 优抚对象 退役军人 库区移民 困难群众 一般居民
-"""
-CATEGORIES = frozenset(_CATEGORIES.split())
-"""Categories (对象类别) the city counts by. Another word is kept as written, with a warning."""
+CATEGORIES: dict[str, str] = {
+    "低保对象": "dibao",
+    "单人保": "single_cover",
+    "特困人员": "tekun",
+    "低保边缘": "marginal",
+    "低保边缘家庭": "marginal",
+    "刚性支出困难": "rigid_expense",
+    "刚性支出困难家庭": "rigid_expense",
+    "孤儿": "orphan",
+    "事实无人抚养儿童": "de_facto_orphan",
+    "困境儿童": "child_in_difficulty",
+    "留守儿童": "left_behind_child",
+    "留守老人": "left_behind_elder",
+    "独居老人": "living_alone",
+    "空巢老人": "empty_nest",
+    "高龄老人": "elderly",
+    "失能老人": "care_total",
+    "完全失能": "care_total",
+    "部分失能": "care_partial",
+    "集中供养": "centralised",
+    "残疾人": "disabled",
+    "重度残疾人": "severely_disabled",
+    "重病患者": "serious_illness",
+    "优抚对象": "special_care",
+    "退役军人": "veteran",
+    "库区移民": "resettled",
+    "困难群众": "in_difficulty",
+    "一般居民": "resident",
+}
+"""Categories (对象类别) → code. Another word is kept as written, with a warning."""
+
+DISABILITY = re.compile(
+    "(?:残疾)?(视力|听力|言语|肢体|智力|精神|多重)(?:残疾)?([一二三四])级(?:残疾)?"
+)
+"""A disability among the categories, e.g. 肢体二级残疾: class and grade (GB/T 26341)."""
 
 ALONE_COVERED = "单人保"
 """The category that marks 低保 of one person of a household (单人保)."""

@@ -20,6 +20,7 @@ from services.registry.domain.benefits import (
     ALONE_COVERED,
     BENEFITS,
     CATEGORIES,
+    DISABILITY,
     HEAD,
     KINSHIP_SPELLINGS,
     OF_HOUSEHOLD,
@@ -119,6 +120,7 @@ class Person:
     household: str
     kinship: str
     categories: tuple[str, ...]
+    disability: str
     account_name: str
     account: str
     phone: str
@@ -300,7 +302,7 @@ class _Checker:
         self.claimed: dict[tuple[str, str], int] = {}
         self.accounts: dict[str, tuple[str, int]] = {}
         self.places: dict[tuple[str, str], tuple[str | None, str | None]] = {}
-        self.unknown_categories: set[str] = set()
+        self.categories: dict[str, tuple[tuple[str, ...], str]] = {}
 
     # -- reading one row ------------------------------------------------------------------
 
@@ -342,7 +344,7 @@ class _Checker:
         officer = self._officer(row, text[OFFICER], division)
         account = self._account(row, raw[ACCOUNT], text[ACCOUNT])
         phone = self._phone(row, text[PHONE])
-        categories = self._categories(row, text[CATEGORY])
+        categories, disability = self._categories(row, text[CATEGORY])
         if identity is None or kinship is None:
             return None
         return Person(
@@ -355,6 +357,7 @@ class _Checker:
             number,
             kinship,
             categories,
+            disability,
             text[ACCOUNT_NAME].translate(_DOTS),
             account,
             phone,
@@ -398,7 +401,8 @@ class _Checker:
                     "请删除其中一行",
                 )
                 return
-            if claim.since and claim.since < f"{claim.person.birth:%Y-%m}":
+            born = f"{claim.person.birth:%Y-%m}"
+            if claim.benefit not in OF_HOUSEHOLD and claim.since and claim.since < born:
                 self._problem(
                     claim.row, SINCE, text[SINCE], "享受起始月早于出生月", "请核对起始月和身份证号"
                 )
@@ -606,17 +610,23 @@ class _Checker:
             self._problem(row, SINCE, text, "享受起始月在一年以后", "请核对年份")
         return month
 
-    def _categories(self, row: int, text: str) -> tuple[str, ...]:
-        if not text:
-            return ()
-        categories = tuple(word for word in _SPLIT.split(text) if word)
-        for word in categories:
-            if word not in CATEGORIES and word not in self.unknown_categories:
-                self.unknown_categories.add(word)
-                self._warn(
-                    row, CATEGORY, word, "不在类别表中，按原文保存", "可在类别表中增加后再统计"
-                )
-        return categories
+    def _categories(self, row: int, text: str) -> tuple[tuple[str, ...], str]:
+        """Codes of the categories (a word without a code stands for itself), and the disability."""
+        if text in self.categories:
+            return self.categories[text]
+        codes: list[str] = []
+        disability = ""
+        for word in _SPLIT.split(text):
+            if match := DISABILITY.fullmatch(word):
+                disability = f"{match[1]}{match[2]}级"
+            elif word:
+                if word not in CATEGORIES:
+                    self._warn(
+                        row, CATEGORY, word, "不在类别表中，按原文保存", "可在类别表中增加后再统计"
+                    )
+                codes.append(CATEGORIES.get(word, word))
+        self.categories[text] = (tuple(codes), disability)
+        return self.categories[text]
 
     # -- across rows ----------------------------------------------------------------------
 
@@ -666,6 +676,7 @@ class _Checker:
             (NAME, known.name, again.name),
             (KINSHIP, known.kinship, again.kinship),
             (CATEGORY, known.categories, again.categories),
+            (CATEGORY, known.disability, again.disability),
             (ACCOUNT_NAME, known.account_name, again.account_name),
             (ACCOUNT, known.account, again.account),
             (PHONE, known.phone, again.phone),
@@ -806,7 +817,7 @@ class _Checker:
         alone = (
             len(covered) == 1
             and len(household.members) > 1
-            and ALONE_COVERED in first.person.categories
+            and CATEGORIES[ALONE_COVERED] in first.person.categories
         )
         self._consider_account(first.row, household.head)
         return Grant(
