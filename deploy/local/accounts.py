@@ -48,15 +48,18 @@ def account(package_user: str) -> Account:
 
 
 def state_root(project: Path = PROJECT) -> Path:
-    """The folder outside the clone that holds the servers' state, one for each clone and user.
+    """The folder that holds the servers' state, one for each clone.
 
-    A clone may stand in a folder that only its owner enters (0700), where the unprivileged
-    server users could not reach their own files.
+    Root's servers run as other users, who cannot reach into a clone in a folder that only its
+    owner enters (0700): theirs is outside of it. Not in /var/tmp, which systems sweep by age.
     """
+    if os.geteuid() != 0:
+        root = project / ".zhida" / "servers"
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return root
     key = hashlib.sha256(str(project).encode()).hexdigest()[:10]
-    root = Path("/var/tmp") / f"zhida-{os.geteuid()}-{key}"  # noqa: S108  (owner checked below)
-    root.mkdir(mode=0o711, exist_ok=True)
-    if root.is_symlink() or root.stat().st_uid != os.geteuid():
-        raise PermissionError(f"{root} 属于别的用户,本地环境不使用它;请管理员移走后重试")
-    root.chmod(0o711)
+    root = Path("/var/lib/zhida-local") / key
+    root.mkdir(parents=True, exist_ok=True)
+    for folder in (root.parent, root):
+        folder.chmod(0o711)
     return root

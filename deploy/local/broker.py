@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from deploy.local.accounts import Account, account
-from deploy.local.ports import free_ports, is_open
+from deploy.local.ports import free_ports, is_open, keep_or_replace
 from deploy.local.programs import Program
 
 HOST = "127.0.0.1"
@@ -55,14 +55,19 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @property
-    def ports(self) -> tuple[int, ...]:
-        return (
-            self.amqp_port,
-            self.management_port,
-            self.prometheus_port,
-            self.distribution_port,
-            self.epmd_port,
-        )
+    def ports(self) -> dict[str, int]:
+        """Every port the node and its port mapper listen on, by field."""
+        return {
+            "amqp_port": self.amqp_port,
+            "management_port": self.management_port,
+            "prometheus_port": self.prometheus_port,
+            "distribution_port": self.distribution_port,
+            "epmd_port": self.epmd_port,
+        }
+
+    def with_free_ports(self) -> Self:
+        """The same node; ports that somebody else holds by now are replaced."""
+        return msgspec.structs.replace(self, **keep_or_replace(self.ports))
 
     @property
     def amqp_uri(self) -> str:
@@ -256,7 +261,7 @@ log.file = false
             "RABBITMQ_MNESIA_BASE": f"{self.home}/mnesia",
             "RABBITMQ_LOG_BASE": f"{self.home}/log",
             "RABBITMQ_PID_FILE": f"{self.home}/rabbitmq.pid",
-            "RABBITMQ_NODENAME": f"zhida{self.distribution_port}@localhost",
+            "RABBITMQ_NODENAME": "zhida@localhost",
             "RABBITMQ_DIST_PORT": str(self.distribution_port),
             "RABBITMQ_CTL_DIST_PORT_MIN": "20000",
             "RABBITMQ_CTL_DIST_PORT_MAX": "29999",

@@ -13,7 +13,7 @@ import psycopg2
 from psycopg2 import sql
 
 from deploy.local.accounts import Account, account
-from deploy.local.ports import free_ports
+from deploy.local.ports import free_ports, keep_or_replace
 from deploy.local.programs import Program
 
 HOST = "127.0.0.1"
@@ -31,7 +31,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     fast: bool
 
     @classmethod
-    def plan(cls, home: Path, *, fast: bool) -> Self:
+    def plan(cls, home: Path, *, fast: bool = False) -> Self:
         """A cluster to be. `fast` gives up surviving a power cut: for tests only."""
         (port,) = free_ports(1)
         return cls(
@@ -42,9 +42,9 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
             fast=fast,
         )
 
-    @property
-    def ports(self) -> tuple[int, ...]:
-        return (self.port,)
+    def with_free_port(self) -> Self:
+        """The same cluster, on another port when somebody else holds its own by now."""
+        return msgspec.structs.replace(self, **keep_or_replace({"port": self.port}))
 
     def url(self, service: str, database: str | None = None) -> str:
         """The address of a service's database (or of another one that its role owns)."""
@@ -113,12 +113,12 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
         role, database = role_of(service), name or role_of(service)
         with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
-            verb = "ALTER" if cursor.fetchone() else "CREATE"
-            cursor.execute(
-                sql.SQL(verb + " ROLE {} LOGIN NOSUPERUSER PASSWORD {}").format(
-                    sql.Identifier(role), sql.Literal(self.role_password)
+            if cursor.fetchone() is None:
+                cursor.execute(
+                    sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
+                        sql.Identifier(role), sql.Literal(self.role_password)
+                    )
                 )
-            )
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database])
             if cursor.fetchone() is None:
                 cursor.execute(
@@ -164,7 +164,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
             f"listen_addresses = '{HOST}'",
             f"port = {self.port}",
             "unix_socket_directories = ''",
-            "max_connections = 200",
+            "max_connections = 300",
             "shared_buffers = 256MB",
             "max_wal_size = 2GB",
             "jit = off",
@@ -188,7 +188,7 @@ def _account() -> Account:
 def _binary(name: str) -> str:
     versions = sorted(DEBIAN.glob("[0-9]*"), key=lambda path: int(path.name))
     if not versions:
-        raise FileNotFoundError("没有找到 PostgreSQL,请运行:sudo apt-get install postgresql")
+        raise FileNotFoundError("没有找到 PostgreSQL，请运行：sudo apt-get install postgresql")
     return str(versions[-1] / "bin" / name)
 
 

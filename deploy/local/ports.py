@@ -6,6 +6,8 @@ outgoing connection while its server restarts, even by a client connecting to it
 
 import random
 import socket
+from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 
 LOWEST = 20_000
@@ -26,13 +28,16 @@ def free_ports(count: int) -> list[int]:
     """`count` different free ports, at random, so that two stacks starting at once rarely meet."""
     candidates = list(range(LOWEST, _ephemeral_start()))
     random.shuffle(candidates)
-    found: list[int] = []
-    for port in candidates:
-        if is_free(port):
-            found.append(port)
-            if len(found) == count:
-                return found
-    raise OSError("本机没有空闲端口")
+    found = list(islice(filter(is_free, candidates), count))
+    if len(found) < count:
+        raise OSError("本机没有空闲端口")
+    return found
+
+
+def keep_or_replace(ports: Mapping[str, int]) -> dict[str, int]:
+    """The same ports by name; those that somebody holds by now are replaced with free ones."""
+    taken = [name for name, port in ports.items() if not is_free(port)]
+    return {**ports, **dict(zip(taken, free_ports(len(taken)), strict=True))}
 
 
 def next_free(first: int) -> int:

@@ -108,7 +108,7 @@ class PrivateServers:
     def _launch(self, programs: Iterable[Program]) -> None:
         assert self._home is not None
         for program in programs:
-            process = program.start(self._home / f"{program.name}.log")
+            process = program.start(self._home)
             self._running.append((program, process))
 
     def _complain(self) -> str | None:
@@ -116,7 +116,7 @@ class PrivateServers:
         for program, process in self._running:
             if process.poll() is not None and self._home is not None:
                 log = (self._home / f"{program.name}.log").read_text(errors="replace")
-                return f"{program.name} 启动失败(退出码 {process.returncode}):\n{log[-2000:]}"
+                return f"{program.name} 启动失败（退出码 {process.returncode}）：\n{log[-2000:]}"
         return None
 
 

@@ -1,0 +1,293 @@
+"""The whole of Zhida on one machine: servers, migrations, services, portal; up, down, status."""
+
+import contextlib
+import fcntl
+import http.client
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from deploy.local import keys, programs
+from deploy.local.accounts import PROJECT, account, state_root
+from deploy.local.broker import Broker
+from deploy.local.cluster import Cluster
+from deploy.local.ports import free_ports, keep_or_replace, next_free
+from deploy.local.programs import Program
+from deploy.local.servers import SERVICES, wait_until
+from deploy.local.supervision import Supervisor
+from services.chassis.keys import visible_to
+
+RESULTS = PROJECT / ".zhida"
+FILE = RESULTS / "stack.json"
+KEYS = RESULTS / "keys.env"
+LOGS = RESULTS / "logs"
+PORTAL = "portal"
+PORTAL_PORT = 8000
+OURS = (*SERVICES, PORTAL)
+DRAIN_SECONDS = 60
+"""How long a service may finish what it has in hand before it is killed."""
+
+Say = Callable[[str], None]
+
+
+class Stack(msgspec.Struct, frozen=True, kw_only=True):
+    """Where everything stands; saved as `.zhida/stack.json`, readable by its owner alone."""
+
+    amqp_uri: str
+    database_urls: dict[str, str]
+    ports: dict[str, int]
+    """Of each service the port of its health and metrics; of the portal its pages."""
+    mode: str
+    broker: Broker | None
+    cluster: Cluster | None
+
+    @classmethod
+    def load(cls) -> Self | None:
+        """The stack of this clone, running or not; None when there never was one."""
+        try:
+            return msgspec.json.decode(FILE.read_bytes(), type=cls)
+        except FileNotFoundError:
+            return None
+
+    def save(self) -> None:
+        """Write it where `load` finds it."""
+        draft = FILE.with_suffix(".new")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(msgspec.json.format(msgspec.json.encode(self)))
+        draft.replace(FILE)
+
+    @property
+    def portal_url(self) -> str:
+        """Where people sign in."""
+        return self.address(PORTAL)
+
+    def address(self, name: str) -> str:
+        """Where a service shows `/livez`, `/readyz` and `/metrics`; where the portal stands."""
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    def environment(self, name: str) -> dict[str, str]:
+        """What the process of a service, or of the portal, is told: its own secrets only."""
+        told = {
+            "AMQP_URI": self.amqp_uri,
+            "ZHIDA_MODE": self.mode,
+            "HOME": str(Path.home()),
+            "PYTHONUNBUFFERED": "1",
+            **_passed_on(name),
+            **visible_to(name, keys.kept(KEYS)),
+        }
+        if name == PORTAL:
+            return {**told, "PORTAL_PORT": str(self.ports[name])}
+        return {
+            **told,
+            f"{name.upper()}_DATABASE_URL": self.database_urls[name],
+            "HEALTH_ADDRESS": f"127.0.0.1:{self.ports[name]}",
+        }
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How one program stands. `ready` is None for what has no readiness of its own."""
+
+    name: str
+    state: str
+    pid: int
+    seconds: int
+    ready: bool | None
+    address: str | None
+
+
+def up(say: Say) -> Stack:
+    """Bring everything up and wait until it is ready. What already runs is left alone."""
+    with _alone():
+        keeper, stack = _supervisor(), Stack.load()
+        if stack is None or not keeper.is_running():
+            _end_leftovers(keeper)
+            stack = _plan(stack)
+            stack.save()
+            _launch(keeper, stack, say)
+        _start(keeper, [row.name for row in keeper.processes() if row.name not in OURS])
+        _prepare_databases(keeper, stack, say)
+        say("启动服务和门户")
+        _start(keeper, OURS)
+        for name in OURS:
+            wait_until(partial(_is_ready, stack, name), 90, partial(_complaint, keeper))
+        return stack
+
+
+def down() -> bool:
+    """Stop everything; the data stays. False when nothing ran."""
+    with _alone():
+        return _end_leftovers(_supervisor())
+
+
+def erase() -> bool:
+    """Stop everything and remove the servers' data and the keys to it; as `down`."""
+    ran = down()
+    shutil.rmtree(state_root(), ignore_errors=True)
+    FILE.unlink(missing_ok=True)
+    KEYS.unlink(missing_ok=True)
+    return ran
+
+
+def status() -> list[Standing]:
+    """Every program of the stack; empty when the stack is down."""
+    stack = Stack.load()
+    if stack is None:
+        return []
+    return [
+        Standing(
+            name=row.name,
+            state=row.state,
+            pid=row.pid,
+            seconds=row.seconds,
+            ready=_is_ready(stack, row.name) if row.name in OURS else None,
+            address=stack.address(row.name) if row.name in OURS else None,
+        )
+        for row in _supervisor().processes()
+    ]
+
+
+def _plan(before: Stack | None) -> Stack:
+    """The servers and ports of last time where they are still free, others else.
+
+    `AMQP_URI` and `<SERVICE>_DATABASE_URL` of the environment stand instead of servers of ours.
+    """
+    folder = state_root() / f"stack-{secrets.token_hex(3)}"
+    given = {name: os.environ.get(f"{name.upper()}_DATABASE_URL") for name in SERVICES}
+    broker, cluster = (before.broker, before.cluster) if before else (None, None)
+    if amqp_uri := os.environ.get("AMQP_URI"):
+        broker = None
+    else:
+        broker = broker.with_free_ports() if broker else Broker.plan(folder / "rabbitmq")
+        amqp_uri = broker.amqp_uri
+    if all(given.values()):
+        cluster = None
+    else:
+        cluster = cluster.with_free_port() if cluster else Cluster.plan(folder / "postgres")
+    ports = before.ports if before else dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
+    return Stack(
+        amqp_uri=amqp_uri,
+        database_urls={
+            name: url or (cluster.url(name) if cluster else "") for name, url in given.items()
+        },
+        ports={**keep_or_replace(ports), PORTAL: next_free(PORTAL_PORT)},
+        mode=os.environ.get("ZHIDA_MODE", "demo"),
+        broker=broker,
+        cluster=cluster,
+    )
+
+
+def _launch(keeper: Supervisor, stack: Stack, say: Say) -> None:
+    servers = [server for server in (stack.broker, stack.cluster) if server is not None]
+    say("启动私有的 RabbitMQ 和 PostgreSQL" if servers else "使用外部给定的消息总线和数据库")
+    for server in servers:
+        home = Path(server.home).parent
+        home.mkdir(mode=0o711, exist_ok=True)
+        home.chmod(0o711)
+        server.prepare()
+    keeper.launch(
+        first=[program for server in servers for program in server.programs()],
+        later=[_program(stack, name) for name in OURS],
+    )
+
+
+def _program(stack: Stack, name: str) -> Program:
+    module = ["services.portal"] if name == PORTAL else ["services.chassis.runner", name]
+    return Program(
+        name=name,
+        command=(sys.executable, "-m", *module),
+        directory=PROJECT,
+        account=account("root"),
+        environment=stack.environment(name),
+        stop_seconds=DRAIN_SECONDS,
+    )
+
+
+def _start(keeper: Supervisor, names: Iterable[str]) -> None:
+    for name in names:
+        keeper.start(name)
+
+
+def _prepare_databases(keeper: Supervisor, stack: Stack, say: Say) -> None:
+    if stack.cluster is not None:
+        wait_until(stack.cluster.is_ready, 60, partial(_complaint, keeper))
+        for name in SERVICES:
+            if stack.database_urls[name] == stack.cluster.url(name):
+                stack.cluster.add_database(name)
+    say("更新数据库结构")
+    running = {name: _migrate(stack, name) for name in SERVICES}
+    for name, process in running.items():
+        output, _ = process.communicate(timeout=300)
+        if process.returncode != 0:
+            raise RuntimeError(f"{name} 的数据库结构更新失败：\n{output[-2000:]}")
+    if stack.broker is not None:
+        wait_until(stack.broker.is_ready, 60, partial(_complaint, keeper))
+
+
+def _migrate(stack: Stack, name: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "services.chassis.migrate", name],
+        cwd=PROJECT,
+        env={**os.environ, **stack.environment(name)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _is_ready(stack: Stack, name: str) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", stack.ports[name], timeout=3)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _complaint(keeper: Supervisor) -> str | None:
+    """The last words of a program the supervisor has given up on."""
+    for row in keeper.processes():
+        if row.state == "FATAL":
+            log = (LOGS / f"{row.name}.log").read_text(encoding="utf-8", errors="replace")
+            return f"{row.name} 启动失败，日志 {LOGS / row.name}.log 的末尾：\n{log[-2000:]}"
+    return None
+
+
+def _end_leftovers(keeper: Supervisor) -> bool:
+    """End the supervisor with its programs, and programs whose supervisor was killed."""
+    ran = keeper.is_running()
+    if ran:
+        keeper.shutdown()
+    ran = bool(programs.left_running(keeper.home)) or ran
+    programs.end(keeper.home, DRAIN_SECONDS)
+    return ran
+
+
+def _passed_on(name: str) -> dict[str, str]:
+    """Settings the caller gives a process by its own environment, as `NOTIFY_SMTP_URL=…`."""
+    prefixes = ("ZHIDA_", "OTEL_", f"{name.upper()}_")
+    return {key: value for key, value in os.environ.items() if key.startswith(prefixes)}
+
+
+def _supervisor() -> Supervisor:
+    return Supervisor(home=state_root() / "supervisor", logs=LOGS)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One `up` or `down` of a clone at a time."""
+    RESULTS.mkdir(mode=0o700, exist_ok=True)
+    with (RESULTS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

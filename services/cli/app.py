@@ -1,0 +1,74 @@
+"""Puts the command groups together and turns what goes wrong into an exit code."""
+
+import importlib
+import json
+import os
+import pkgutil
+import sys
+import warnings
+from types import ModuleType
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+from typer import rich_utils
+
+import services.cli
+from services.contracts.errors import Unavailable, ZhidaError
+
+REFUSED = 2
+FAULT = 1
+
+rich_utils.OPTIONS_PANEL_TITLE = "选项"
+rich_utils.ARGUMENTS_PANEL_TITLE = "参数"
+rich_utils.COMMANDS_PANEL_TITLE = "命令"
+rich_utils.ERRORS_PANEL_TITLE = "用法有误"
+
+
+def main() -> NoReturn:
+    """Run one command. Never returns: the exit code says how it ended."""
+    warnings.simplefilter("ignore")  # a library's deprecations are not for the person at the shell
+    try:
+        build()()
+    except ZhidaError as error:
+        _say(error.as_dict())
+        sys.exit(FAULT if isinstance(error, Unavailable) else REFUSED)
+    except Exception as error:
+        if os.environ.get("ZHIDA_DEBUG"):
+            raise
+        _say({"code": "fault", "message": f"出了故障：{error}", "advice": _WHERE_TO_LOOK})
+        sys.exit(FAULT)
+    sys.exit(0)
+
+
+_WHERE_TO_LOOK = "运行 zhida doctor 检查环境，日志在 .zhida/logs；设 ZHIDA_DEBUG=1 再试可见详情"
+
+
+def build() -> typer.Typer:
+    """The whole command, with the group of every module of this package."""
+    app = typer.Typer(
+        name="zhida",
+        help="直达：基层民政一线办理。每条命令都可加 --json。\n\n"
+        "退出码：0 完成；2 被拒绝，说明原因，未作改动；1 故障。",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for found in sorted(pkgutil.iter_modules(services.cli.__path__), key=lambda each: each.name):
+        module: ModuleType = importlib.import_module(f"services.cli.{found.name}")
+        group = getattr(module, "group", None)
+        if isinstance(group, typer.Typer):
+            app.add_typer(group)
+    return app
+
+
+def _say(problem: dict[str, str | None]) -> None:
+    if "--json" in sys.argv[1:]:
+        sys.stdout.write(json.dumps({"error": problem}, ensure_ascii=False) + "\n")
+        return
+    console = Console(stderr=True, highlight=False)
+    field = f"[{problem['field']}] " if problem.get("field") else ""
+    console.print(f"✗ {field}{problem['message']}", style="red", markup=False)
+    if problem.get("advice"):
+        console.print(f"  {problem['advice']}", markup=False)

@@ -1,0 +1,101 @@
+"""Who is signed in at this shell, and how a command asks a service."""
+
+import json
+import mimetypes
+import os
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+from deploy.local import stack
+from services.chassis.client import Client
+from services.contracts.errors import Invalid, Unauthenticated, Unavailable
+from services.contracts.requests import Request
+
+R = TypeVar("R")
+
+SESSION = "ZHIDA_SESSION"
+"""Names another session file than `.zhida/session`, so that a script may act as several people."""
+
+
+def call(
+    request: Request[R],
+    *,
+    purpose: str | None = None,
+    key: str | None = None,
+    service: str | None = None,
+    timeout: float | None = None,
+) -> R:
+    """Ask the service that owns the answer, as the person signed in.
+
+    `purpose` is why personal data is looked at; `key` makes a repeated command harmless;
+    `service` is for the requests every service answers. Raises `ZhidaError`, which the command
+    line prints in Chinese and turns into the exit code.
+    """
+    return client().call(
+        request, token=token(), purpose=purpose, key=key, service=service, timeout=timeout
+    )
+
+
+def ask_unsigned(request: Request[R]) -> R:
+    """Ask before anybody is signed in: only signing in itself is answered."""
+    return client().call(request)
+
+
+def upload(service: str, path: Path) -> UUID:
+    """Hand a file to a service; its id there."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Invalid(f"读不到文件 {path}：{error.strerror}", advice="请核对路径和权限") from error
+    media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return client().upload(service, path.name, content, media_type, token=token())
+
+
+def download(service: str, file_id: UUID, to: Path | None = None) -> Path:
+    """Fetch a service's file into `to` (a folder or a name; the file's own name by default)."""
+    described, content = client().download(service, file_id, token=token())
+    path = to or Path(described.name)
+    path = path / described.name if path.is_dir() else path
+    path.write_bytes(content)
+    return path
+
+
+@cache
+def client() -> Client:
+    """The connection to the bus: `AMQP_URI`, or that of this machine's stack."""
+    running = stack.Stack.load()
+    uri = os.environ.get("AMQP_URI") or (running.amqp_uri if running else None)
+    if uri is None:
+        raise Unavailable("这台机器上没有运行直达", advice="先运行 zhida up，或设置 AMQP_URI")
+    return Client(uri)
+
+
+def token() -> str:
+    """The actor token of the person signed in."""
+    try:
+        kept = json.loads(_file().read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Unauthenticated("还没有登录", advice="请运行 zhida login") from None
+    return str(kept["token"])
+
+
+def keep(actor_token: str) -> None:
+    """Remember the token for the next commands; only the owner of the file reads it."""
+    file = _file()
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        json.dump({"token": actor_token}, stream)
+
+
+def forget() -> bool:
+    """Sign out at this shell; False when nobody was signed in."""
+    existed = _file().exists()
+    _file().unlink(missing_ok=True)
+    return existed
+
+
+def _file() -> Path:
+    return Path(os.environ.get(SESSION) or stack.RESULTS / "session")
