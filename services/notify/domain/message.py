@@ -63,11 +63,11 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     """The mail server took the message."""
     DEFERRED = "deferred"
-    """The mail server refused it for now (4xx)."""
+    """The mail server refused it for now (4xx), or hung up on it before its text was sent."""
     REFUSED = "refused"
     """The mail server refused it for good (5xx)."""
     NOT_TRIED = "not-tried"
-    """The connection broke before anything of the message was sent. Not the message's fault."""
+    """The connection broke at an earlier message. Not this message's fault."""
     UNKNOWN = "unknown"
     """The connection or this process broke while the text was under way: it may have arrived."""
 
@@ -89,7 +89,7 @@ REASONS = {
     Reason.DEFERRED: "多次发送均被短信平台暂缓，请改用其他方式告知",
     Reason.UNANSWERED: "多次发送未得到短信平台答复，对方可能已收到，请电话确认",
     Reason.EXPIRED: "超过时限仍未能发出，请改用其他方式告知",
-    Reason.NO_CONTACT: "该工作人员未登记联系电话或邮箱，请补录后重发",
+    Reason.NO_CONTACT: "未登记可用的联系电话，请补录后重发",
     Reason.RECIPIENT_UNKNOWN: "名册中尚无此人，请核对登记后重发",
     Reason.LETTER_RETURNED: "纸质通知未能送达，请核实本人去向",
 }
@@ -128,8 +128,8 @@ def after_attempt(
 ) -> Next:
     """What becomes of a message after an attempt; `attempts` counts those really made.
 
-    A message whose connection broke before it was begun waits for the next round uncounted: a mail
-    server that is away must not use up everybody's attempts.
+    A message behind the one at which the connection broke waits for the next round uncounted: a
+    mail server that goes away must not use up everybody's attempts.
     """
     if outcome is Outcome.ACCEPTED:
         return Next(Status.SENT)

@@ -51,7 +51,7 @@ class Draft:
 
     `person_id` is the resident it is for or about. A message to staff goes to `staff_id`, or when
     that is None to whoever is responsible for the resident when it goes out. `named_staff_id` is
-    the officer the text names. `contact_version` addresses an earlier number of the resident.
+    the officer the text names. `contact_id` addresses an earlier number of the resident.
     """
 
     template: str
@@ -62,7 +62,7 @@ class Draft:
     staff_id: UUID | None = None
     named_staff_id: UUID | None = None
     case_id: UUID | None = None
-    contact_version: int | None = None
+    contact_id: int | None = None
     values: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -72,8 +72,8 @@ class Draft:
         if reader is None:
             raise ValueError(f"a message about {self.occasion} has no reader")
         occasion = self.occasion
-        if self.contact_version is not None:
-            occasion += f"/contact-{self.contact_version}"
+        if self.contact_id is not None:
+            occasion += f"/contact-{self.contact_id}"
         return message_id(reader, self.template, occasion)
 
 
@@ -368,13 +368,13 @@ def account_change_confirmed(
             division=event.division,
             occasion=f"account.change_confirmed/{event.change_id}",
             person_id=event.person_id,
-            contact_version=version,
+            contact_id=contact_id,
             values={
                 "what": words.changes.get(event.what, "领款信息"),
                 "confirmed_on": day(event.confirmed_on),
             },
         )
-        for version in (None, *earlier_contacts)
+        for contact_id in (None, *earlier_contacts)
     ]
 
 

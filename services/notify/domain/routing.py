@@ -68,6 +68,12 @@ def to_resident(resident: Resident, form: MailForm) -> Route:
     return Route(Channel.SMS, form.address(number))
 
 
+def to_earlier_number(phone: str | None, form: MailForm) -> Route | Reason:
+    """The way to a number that has been replaced; without one there is no other way to it."""
+    number = mobile(phone)
+    return Route(Channel.SMS, form.address(number)) if number else Reason.NO_CONTACT
+
+
 def to_officer(officer: Officer, form: MailForm) -> Route | Reason:
     """The way to a member of staff, or why there is none."""
     if officer.mail and MAIL.fullmatch(officer.mail):

@@ -49,12 +49,16 @@ class Version:
 
 @dataclass(frozen=True)
 class Template:
-    """A kind of message with all its wordings, oldest first."""
+    """A kind of message with all its wordings, oldest first.
+
+    `any_hour` ones go out in the quiet hours too; `bulk` ones let all others go first.
+    """
 
     code: str
     title: str
     audience: Audience
     any_hour: bool
+    bulk: bool
     max_parts: int
     versions: tuple[Version, ...]
 
@@ -141,6 +145,7 @@ def parse(
         title=str(document["title"]),
         audience=Audience(document["audience"]),
         any_hour=bool(document.get("any_hour", False)),
+        bulk=bool(document.get("bulk", False)),
         max_parts=max_parts,
         versions=ordered,
     )

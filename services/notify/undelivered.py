@@ -1,0 +1,77 @@
+"""The work list of messages that did not arrive: try again, carry a letter, or tell in person."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import select
+
+from services.chassis.uow import UnitOfWork
+from services.contracts.commands.notify import (
+    MarkToldInPerson,
+    MessageView,
+    RetryMessage,
+    SendAsLetter,
+)
+from services.contracts.errors import Conflict, Invalid, NotFound
+from services.notify import queries
+from services.notify.domain.message import Channel, Status, require_failed
+from services.notify.domain.templates import Audience
+from services.notify.models import Message
+
+
+def retry(uow: UnitOfWork, command: RetryMessage) -> MessageView:
+    """Start another round of attempts, to the number on file by now."""
+    message = _failed(uow, command.message_id)
+    now = uow.machine_now()
+    message.status = Status.CREATED.value
+    message.channel = None
+    message.reason = None
+    message.tries = 0
+    message.begun_at = now
+    message.retry_at = now
+    message.finished_at = None
+    return _settled(uow, message, "message_retried")
+
+
+def send_as_letter(uow: UnitOfWork, command: SendAsLetter) -> MessageView:
+    """Give it to the responsible officer to carry."""
+    message = _failed(uow, command.message_id)
+    if message.audience != Audience.RESIDENT.value or message.text is None:
+        raise Conflict(
+            "这条消息不能改为纸质通知",
+            field="message_id",
+            advice="发给工作人员的消息请补录联系电话后重发，名册中尚无的人请先核对登记",
+        )
+    message.status = Status.PENDING.value
+    message.channel = Channel.LETTER.value
+    message.reason = None
+    message.finished_at = None
+    return _settled(uow, message, "message_made_letter")
+
+
+def mark_told_in_person(uow: UnitOfWork, command: MarkToldInPerson) -> MessageView:
+    """The person has been told otherwise; how is kept."""
+    note = command.note.strip()
+    if not note:
+        raise Invalid("请写明告知的方式和时间", field="note")
+    message = _failed(uow, command.message_id)
+    message.status = Status.DELIVERED.value
+    message.finished_at = uow.machine_now()
+    message.note = note
+    return _settled(uow, message, "message_told_in_person", note=note)
+
+
+def _failed(uow: UnitOfWork, message_id: UUID) -> Message:
+    message = uow.session.scalar(select(Message).where(Message.id == message_id).with_for_update())
+    if message is None or not uow.actor.covers(message.division):
+        raise NotFound("没有这条消息", field="message_id", advice="请从未送达清单中选择")
+    require_failed(Status(message.status))
+    return message
+
+
+def _settled(uow: UnitOfWork, message: Message, action: str, **detail: str) -> MessageView:
+    message.handled_by = uow.actor.name
+    uow.session.flush()
+    uow.audit(action, "message", message.id, **detail)
+    return queries.view(uow, message.id)
