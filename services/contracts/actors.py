@@ -75,6 +75,4 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
 
 def system_actor(service: str) -> Actor:
     """The actor for timers and reactions of ``service``: ``system:<service>``, all divisions."""
-    return Actor(
-        id=f"system:{service}", name="系统", roles=(Role.SERVICE,), divisions=("",)
-    )
+    return Actor(id=f"system:{service}", name="系统", roles=(Role.SERVICE,), divisions=("",))

@@ -23,7 +23,9 @@ def fen(text: str | int | Decimal, *, field: str | None = None) -> Fen:
     """
     raw = str(text).strip().removeprefix("¥").removesuffix("元").strip()
     if not _YUAN.fullmatch(raw):
-        raise Invalid(f"“{text}”不是金额", field=field, advice="请填写以元为单位的数字，如 660 或 660.50")
+        raise Invalid(
+            f"“{text}”不是金额", field=field, advice="请填写以元为单位的数字，如 660 或 660.50"
+        )
     amount = Decimal(raw.replace(",", "")) * 100
     if amount != amount.to_integral_value():
         raise Invalid(f"金额“{text}”不足一分", field=field, advice="金额最多两位小数")

@@ -44,7 +44,7 @@ class Request(msgspec.Struct, Generic[R], frozen=True, kw_only=True, forbid_unkn
 
 
 class Command(Request[R], Generic[R], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Asks for a change. Idempotent: the caller sends a key, the same key gives the first answer."""
+    """Asks for a change. Idempotent: the same key from the caller gives the first answer."""
 
 
 class Query(Request[R], Generic[R], frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -93,9 +93,7 @@ class EntitlementRefused(Event, frozen=True, kw_only=True):
     clause: str | None = None
 
 
-@event(
-    "cycle.locked.v1", audience=Audience.BUREAUS, privacy=Privacy.OPEN, subject="batch_id"
-)
+@event("cycle.locked.v1", audience=Audience.BUREAUS, privacy=Privacy.OPEN, subject="batch_id")
 class CycleLocked(Event, frozen=True, kw_only=True):
     """发放批次锁定：月份、笔数与金额。"""
 
@@ -107,9 +105,7 @@ class CycleLocked(Event, frozen=True, kw_only=True):
     total_fen: int
 
 
-@event(
-    "cycle.settled.v1", audience=Audience.BUREAUS, privacy=Privacy.OPEN, subject="batch_id"
-)
+@event("cycle.settled.v1", audience=Audience.BUREAUS, privacy=Privacy.OPEN, subject="batch_id")
 class CycleSettled(Event, frozen=True, kw_only=True):
     """发放批次对账完成：成功与失败的笔数、金额。"""
 

@@ -30,9 +30,7 @@ class DivisionRegistered(Event, frozen=True, kw_only=True):
     version: int = 1
 
 
-@event(
-    "staff.appointed.v1", audience=Audience.INTERNAL, subject="staff_id", facet="staff"
-)
+@event("staff.appointed.v1", audience=Audience.INTERNAL, subject="staff_id", facet="staff")
 class StaffAppointed(Event, frozen=True, kw_only=True):
     """工作人员任职：姓名、岗位与管辖范围；离任时 ``active`` 为假。"""
 
@@ -71,13 +69,11 @@ class Category(msgspec.Struct, frozen=True):
     since: date | None = None
 
 
-@event(
-    "person.recorded.v1", audience=Audience.INTERNAL, subject="person_id", facet="person"
-)
+@event("person.recorded.v1", audience=Audience.INTERNAL, subject="person_id", facet="person")
 class PersonRecorded(Event, frozen=True, kw_only=True):
     """人员档案全貌：各服务据此维护自己的副本。
 
-    ``relation`` is GB/T 4761 in words (本人/户主, 配偶, 子 …). ``officer_id`` is the one responsible
+    ``relation`` is GB/T 4761 in words (户主, 配偶, 子 …). ``officer_id`` is the one responsible
     officer, set for every active beneficiary. ``disability`` is class and grade, e.g. ``肢体二级``.
     """
 

@@ -1,0 +1,160 @@
+"""The edge's client: asks the one service that owns the answer, over nameko RPC.
+
+nameko's standalone proxy is single-threaded and blocking; each call borrows one from a pool, with
+the request's own timeout. A proxy that had any trouble is thrown away.
+"""
+
+from __future__ import annotations
+
+import queue
+import uuid
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import msgspec
+from amqp.exceptions import AMQPError
+from nameko.exceptions import RpcTimeout, UnknownService
+from nameko.standalone.rpc import ClusterRpcProxy
+
+from services.chassis.tracing import current_traceparent
+from services.contracts.commands.common import DescribeFile, DownloadChunk, FileView, UploadChunk
+from services.contracts.errors import Unavailable, from_dict
+from services.contracts.ids import new_id
+from services.contracts.requests import Command, Request
+
+R = TypeVar("R")
+
+UPLOAD_CHUNK_BYTES = 3_000_000
+
+
+class _Proxy(ClusterRpcProxy):
+    """A started proxy whose patience is set anew for each call."""
+
+    def __init__(self, config: dict[str, str]) -> None:
+        super().__init__(config)
+        self.services = self.start()
+
+    def patience(self, seconds: float) -> None:
+        """How long the next call waits for its answer."""
+        self._reply_listener.queue_consumer.timeout = seconds
+
+
+class Client:
+    """Calls services. Safe to share between threads."""
+
+    def __init__(self, amqp_uri: str, *, pool_size: int = 16) -> None:
+        self._config = {"AMQP_URI": amqp_uri, "serializer": "json"}
+        self._idle: queue.LifoQueue[_Proxy] = queue.LifoQueue(pool_size)
+
+    def call(
+        self,
+        request: Request[R],
+        *,
+        token: str | None = None,
+        key: str | None = None,
+        purpose: str | None = None,
+        service: str | None = None,
+        timeout: float | None = None,
+    ) -> R:
+        """Ask, and wait for the answer.
+
+        ``key`` is the idempotency key of a command (a new one when not given). Raises the
+        ``ZhidaError`` the service answered with; ``Unavailable`` when it does not answer in
+        time: the same key may then be sent again and gives the first answer.
+        """
+        if isinstance(request, Command) and key is None:
+            key = str(uuid.uuid4())
+        context = {
+            "actor_token": token,
+            "idempotency_key": key,
+            "purpose": purpose,
+            "traceparent": current_traceparent(),
+        }
+        answer = self._exchange(
+            service or request.service(),
+            request.method(),
+            msgspec.to_builtins(request),
+            {name: value for name, value in context.items() if value is not None},
+            timeout or request.timeout,
+        )
+        if "error" in answer:
+            raise from_dict(answer["error"])
+        result: R = msgspec.convert(answer["ok"], request.result_type(), strict=False)
+        return result
+
+    def upload(
+        self, service: str, name: str, content: bytes, media_type: str, *, token: str
+    ) -> uuid.UUID:
+        """Hand a file to ``service`` piece by piece; its id."""
+        file_id = new_id()
+        pieces = [
+            content[i : i + UPLOAD_CHUNK_BYTES] for i in range(0, len(content), UPLOAD_CHUNK_BYTES)
+        ] or [b""]
+        for number, piece in enumerate(pieces):
+            request = UploadChunk(
+                file_id=file_id,
+                name=name,
+                media_type=media_type,
+                number=number,
+                chunks=len(pieces),
+                content=piece,
+            )
+            self.call(request, token=token, service=service, key=f"{file_id}:{number}")
+        return file_id
+
+    def download(self, service: str, file_id: uuid.UUID, *, token: str) -> tuple[FileView, bytes]:
+        """A stored file and its content."""
+        described = self.call(DescribeFile(file_id=file_id), token=token, service=service)
+        content = b"".join(
+            self.call(DownloadChunk(file_id=file_id, number=number), token=token, service=service)
+            for number in range(described.chunks)
+        )
+        return described, content
+
+    def _exchange(
+        self, service: str, method: str, body: Any, context: dict[str, str], timeout: float
+    ) -> dict[str, Any]:
+        proxy: _Proxy | None = None
+        try:
+            proxy = self._borrow(timeout)
+            remote = getattr(getattr(proxy.services, service), method)
+            answer: dict[str, Any] = remote(body=body, context=context)
+        except UnknownService as error:
+            self._discard(proxy)
+            raise Unavailable(f"服务 {service} 没有启动", advice="请稍后重试") from error
+        except (RpcTimeout, AMQPError, OSError, RuntimeError) as error:
+            self._discard(proxy)
+            raise Unavailable("系统没有及时答复", advice="请稍后用同一请求重试") from error
+        except BaseException:
+            self._discard(proxy)
+            raise
+        self._give_back(proxy)
+        return answer
+
+    def _borrow(self, timeout: float) -> _Proxy:
+        try:
+            proxy = self._idle.get_nowait()
+        except queue.Empty:
+            proxy = _Proxy(self._config)
+        proxy.patience(timeout)
+        return proxy
+
+    def _give_back(self, proxy: _Proxy) -> None:
+        try:
+            self._idle.put_nowait(proxy)
+        except queue.Full:
+            self._discard(proxy)
+
+    def _discard(self, proxy: _Proxy | None) -> None:
+        if proxy is None:
+            return
+        with suppress(Exception):  # it is being thrown away because something is wrong with it
+            proxy.stop()
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        while True:
+            try:
+                self._discard(self._idle.get_nowait())
+            except queue.Empty:
+                return

@@ -1,0 +1,68 @@
+"""Use cases every service has: its clock and its files."""
+
+from __future__ import annotations
+
+from services.chassis import files
+from services.chassis.clock import ZONE, machine_now
+from services.chassis.uow import UnitOfWork
+from services.contracts.commands.common import (
+    ClockReading,
+    DescribeFile,
+    DownloadChunk,
+    FileView,
+    ReadClock,
+    SetClock,
+    UploadChunk,
+)
+
+
+def set_clock(uow: UnitOfWork, command: SetClock) -> ClockReading:
+    """Make the given day the business date. Refused in production."""
+    uow.clock.set_today(command.today)
+    uow.audit("clock.set", "clock", uow.settings.service, today=command.today.isoformat())
+    return _reading(uow)
+
+
+def read_clock(uow: UnitOfWork, _: ReadClock) -> ClockReading:
+    """The business date as this service sees it."""
+    return _reading(uow)
+
+
+def _reading(uow: UnitOfWork) -> ClockReading:
+    today = uow.today()
+    real = machine_now().astimezone(ZONE).date()
+    return ClockReading(service=uow.settings.service, today=today, offset_days=(today - real).days)
+
+
+def upload_chunk(uow: UnitOfWork, command: UploadChunk) -> None:
+    """Take a piece of a file."""
+    files.receive(
+        uow,
+        command.file_id,
+        name=command.name,
+        media_type=command.media_type,
+        number=command.number,
+        chunks=command.chunks,
+        content=command.content,
+    )
+
+
+def describe_file(uow: UnitOfWork, query: DescribeFile) -> FileView:
+    """What a stored file is."""
+    row = files.describe(uow, query.file_id)
+    return FileView(
+        file_id=row.id,
+        name=row.name,
+        media_type=row.media_type,
+        chunks=row.chunks,
+        size=row.size,
+        sha256=row.sha256,
+    )
+
+
+def download_chunk(uow: UnitOfWork, query: DownloadChunk) -> bytes:
+    """A piece of a stored file; fetching one is audited once, at the first piece."""
+    row = files.describe(uow, query.file_id)
+    if query.number == 0:
+        uow.audit("file.downloaded", "file", row.id, name=row.name)
+    return files.chunk(uow, row.id, query.number)

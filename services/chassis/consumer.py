@@ -1,0 +1,302 @@
+"""Takes deliveries of one queue in batches and settles each: applied, put off, or laid aside.
+
+A batch is one transaction. When it fails the members run one by one to find the culprit, which
+waits out a retry step and in the end rests with the dead letters. A database or broker that is
+away is never an attempt: the consumer waits. Messages that have come back more than once may be
+killing the process: they run alone, with nothing else in hand, so that the broker's delivery
+limit can only ever reach the guilty one.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import amqp
+from eventlet.event import Event as Finished
+from kombu import Connection
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from services.chassis import amqp_io, inbox, metrics
+from services.chassis.inbox import Delivery, Malformed
+from services.chassis.logs import get_logger
+from services.chassis.topology import RETRY_STEPS, WorkQueue
+
+log = get_logger(__name__)
+
+BATCH = 300
+PREFETCH = 2 * BATCH
+LINGER_S = 0.004
+SUSPECT_AFTER = 2
+"""Deliveries after which a message runs alone."""
+
+_SERIALIZATION = ("40001", "40P01", "55P03")
+_PAUSE_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+Spawn = Callable[[list[Delivery]], "Finished"]
+"""Start handling a batch; the event is sent ``None`` or the exception when it is done."""
+
+
+class Consumer:
+    """Consumes one work queue until stopped; draining, never losing, never doubling."""
+
+    def __init__(
+        self,
+        service: str,
+        queue: WorkQueue,
+        amqp_uri: str,
+        spawn: Spawn,
+        prepare: Callable[[Connection], None],
+    ) -> None:
+        self.labels = (service, queue.name)
+        self.queue = queue
+        self._amqp_uri = amqp_uri
+        self.spawn = spawn
+        self._prepare = prepare
+        self.stopping = False
+        self.connected = False
+        self.last_beat = time.monotonic()
+
+    def stop(self) -> None:
+        """Take no more deliveries; finish and acknowledge those in hand."""
+        self.stopping = True
+
+    def run(self) -> None:
+        """Consume until stopped, reconnecting for as long as the broker is away."""
+        failures = 0
+        while not self.stopping:
+            connection = None
+            try:
+                connection = amqp_io.connect(self._amqp_uri)
+                self._prepare(connection)
+                session = _Session(self, connection)
+                self.connected = True
+                failures = 0
+                session.consume()
+            except (amqp.AMQPError, OSError, amqp_io.NotConfirmed) as error:
+                log.warning(
+                    "consumer_interrupted",
+                    queue=self.queue.name,
+                    error=type(error).__name__,
+                    detail=str(error)[:200],
+                )
+                self._pause(failures)
+                failures += 1
+            finally:
+                self.connected = False
+                if connection is not None:
+                    amqp_io.drop(connection)
+
+    def _pause(self, failures: int) -> None:
+        time.sleep(_PAUSE_S[min(failures, len(_PAUSE_S) - 1)])
+        self.last_beat = time.monotonic()
+
+
+class _Session:
+    """One connection's worth of consuming."""
+
+    def __init__(self, consumer: Consumer, connection: Connection) -> None:
+        self._consumer = consumer
+        self._queue = consumer.queue
+        self._labels = consumer.labels
+        self._connection = connection
+        self._channel = connection.channel()
+        self._publisher = amqp_io.ConfirmedPublisher(connection)
+        self._waiting: deque[amqp.Message] = deque()
+        self._tag: str | None = None
+        self._prefetch = 0
+        self._cancelled = False
+        self._next_heartbeat = 0.0
+
+    def consume(self) -> None:
+        """Consume until the consumer is stopped and all in hand is settled."""
+        self._subscribe(1)  # on probation: the first message may be the one that kills us
+        while True:
+            if self._consumer.stopping and self._tag:
+                self._channel.basic_cancel(self._tag)
+                self._tag = None
+            if not self._waiting:
+                if self._tag is None:
+                    return
+                self._drain(0.5)
+                continue
+            suspects = _deliveries(self._waiting[0]) >= SUSPECT_AFTER
+            if not suspects and self._prefetch == 1:
+                self._settle([self._waiting.popleft()])
+                if self._tag is not None:
+                    self._resubscribe(PREFETCH)
+                continue
+            if suspects:
+                self._settle([self._waiting.popleft()])
+                continue
+            self._linger()
+            self._settle(self._take())
+
+    def _take(self) -> list[amqp.Message]:
+        batch: list[amqp.Message] = []
+        while self._waiting and len(batch) < BATCH:
+            if _deliveries(self._waiting[0]) >= SUSPECT_AFTER:
+                break
+            batch.append(self._waiting.popleft())
+        return batch
+
+    def _linger(self) -> None:
+        deadline = time.monotonic() + LINGER_S
+        while len(self._waiting) < BATCH and (left := deadline - time.monotonic()) > 0:
+            self._drain(left)
+
+    def _subscribe(self, prefetch: int) -> None:
+        self._prefetch = prefetch
+        self._channel.basic_qos(0, prefetch, False)
+        self._tag = self._channel.basic_consume(
+            self._queue.name, callback=self._waiting.append, on_cancel=self._on_cancel
+        )
+
+    def _resubscribe(self, prefetch: int) -> None:
+        if self._tag is not None:
+            self._channel.basic_cancel(self._tag)
+        self._subscribe(prefetch)
+
+    def _on_cancel(self, _tag: str) -> None:
+        self._cancelled = True
+
+    def _drain(self, timeout: float) -> None:
+        try:
+            self._connection.drain_events(timeout=timeout)
+        except socket.timeout:
+            pass
+        now = time.monotonic()
+        self._consumer.last_beat = now
+        if now >= self._next_heartbeat:
+            self._connection.heartbeat_check()
+            self._next_heartbeat = now + amqp_io.HEARTBEAT_S / 4
+        if self._cancelled:
+            raise ConnectionResetError(f"queue {self._queue.name} is gone")
+
+    # -- settling ---------------------------------------------------------------------------
+
+    def _settle(self, batch: Sequence[amqp.Message]) -> None:
+        """Apply a batch and acknowledge it; whatever cannot be applied is moved first."""
+        good: list[tuple[amqp.Message, Delivery]] = []
+        for message in batch:
+            try:
+                good.append((message, _decode(message)))
+            except Malformed as error:
+                self._lay_aside(message, f"malformed: {error}")
+        if good and (failure := self._handle([delivery for _, delivery in good])):
+            if len(good) == 1:
+                self._put_off(good[0][0], failure)
+            else:
+                for message, delivery in good:
+                    if culprit := self._handle([delivery]):
+                        self._put_off(message, culprit)
+        self._channel.basic_ack(batch[-1].delivery_tag, multiple=True)
+
+    def _handle(self, deliveries: list[Delivery]) -> BaseException | None:
+        """Run the handler until it gives a verdict: ``None`` when applied, else the error."""
+        pauses = 0
+        while True:
+            failure = self._wait(self._consumer.spawn(deliveries))
+            if failure is None or not _passing(failure):
+                return failure
+            if self._consumer.stopping and not _serialization(failure):
+                raise ConnectionAbortedError("stopping while the database is away")
+            log.warning("handler_waits", queue=self._queue.name, error=type(failure).__name__)
+            deadline = time.monotonic() + _PAUSE_S[min(pauses, len(_PAUSE_S) - 1)]
+            while (left := deadline - time.monotonic()) > 0:
+                self._drain(min(left, 0.5))
+            pauses += 1
+
+    def _wait(self, finished: Finished) -> BaseException | None:
+        """Wait for the handler, taking deliveries and sending heartbeats meanwhile."""
+        while not finished.ready():
+            self._drain(0.003)
+        outcome: BaseException | None = finished.wait()
+        return outcome
+
+    def _put_off(self, message: amqp.Message, failure: BaseException) -> None:
+        """Move a message that failed to its next retry step, or to the dead letters."""
+        attempts = int(message.headers.get("x-attempts", 0)) + 1
+        if attempts > len(RETRY_STEPS):
+            self._lay_aside(message, f"{type(failure).__name__}: {failure}")
+            return
+        step = RETRY_STEPS[attempts - 1]
+        self._move(message, self._queue.retry(step), {"x-attempts": attempts})
+        metrics.EVENT_RETRIES.labels(*self._labels).inc()
+        log.warning(
+            "event_put_off",
+            queue=self._queue.name,
+            event_id=str(message.properties.get("message_id")),
+            attempt=attempts,
+            step=step.name,
+            error=type(failure).__name__,
+        )
+
+    def _lay_aside(self, message: amqp.Message, reason: str) -> None:
+        died_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        added = {"x-death-reason": reason[:500], "x-died-at": died_at}
+        self._move(message, self._queue.dead, added)
+        metrics.EVENT_DEAD.labels(*self._labels).inc()
+        log.error("event_laid_aside", queue=self._queue.name, reason=reason[:200])
+
+    def _move(self, message: amqp.Message, target: str, added: dict[str, Any]) -> None:
+        """Publish a copy with confirm; only then may the original be acknowledged.
+
+        The broker refuses a foreign ``user_id``: it moves to a header.
+        """
+        headers = {k: v for k, v in message.headers.items() if not k.startswith("x-delivery")}
+        headers |= added
+        if user := message.properties.get("user_id"):
+            headers.setdefault("x-origin-user", user)
+        kept = ("content_type", "content_encoding", "message_id", "type")
+        copy = amqp.Message(
+            _body(message),
+            delivery_mode=2,
+            application_headers=headers,
+            **{name: message.properties[name] for name in kept if name in message.properties},
+        )
+        self._publisher.publish_one(copy, "", target)
+
+
+def _body(message: amqp.Message) -> bytes:
+    body = message.body
+    return body.encode() if isinstance(body, str) else bytes(body)
+
+
+def _deliveries(message: amqp.Message) -> int:
+    """How often the broker has handed this message out in vain."""
+    return int((message.headers or {}).get("x-delivery-count", 0))
+
+
+def _decode(message: amqp.Message) -> Delivery:
+    properties = message.properties
+    return inbox.decode(
+        properties.get("message_id"),
+        properties.get("type"),
+        _body(message),
+        message.headers or {},
+        properties.get("user_id"),
+    )
+
+
+def _sqlstate(failure: BaseException) -> str:
+    return str(getattr(getattr(failure, "orig", None), "pgcode", None) or "")
+
+
+def _serialization(failure: BaseException) -> bool:
+    return _sqlstate(failure) in _SERIALIZATION
+
+
+def _passing(failure: BaseException) -> bool:
+    """Trouble that will pass and is nobody's fault: the database away, a deadlock, a lock wait."""
+    if not isinstance(failure, DBAPIError):
+        return isinstance(failure, (ConnectionError, TimeoutError))
+    if _serialization(failure) or failure.connection_invalidated:
+        return True
+    if isinstance(failure, (OperationalError, InterfaceError)):
+        state = _sqlstate(failure)
+        return not state or state[:2] in ("08", "53", "57")
+    return False

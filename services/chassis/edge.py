@@ -1,0 +1,276 @@
+"""Commands and queries in: who asks, may they, was it asked before; then one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import msgspec
+from amqp.exceptions import AMQPError
+from nameko.exceptions import ContainerBeingKilled
+from nameko.messaging import QueueConsumer
+from nameko.rpc import Rpc, RpcConsumer
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from services.chassis import metrics, tracing
+from services.chassis.actors import ActorVerifier
+from services.chassis.logs import get_logger
+from services.chassis.models import CommandRow
+from services.chassis.uow import Foundation, UnitOfWork
+from services.contracts.actors import Actor, Role
+from services.contracts.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    Unauthenticated,
+    Unavailable,
+    ZhidaError,
+)
+from services.contracts.requests import Request
+
+log = get_logger(__name__)
+
+
+class _Public(Enum):
+    PUBLIC = "public"
+
+
+PUBLIC = _Public.PUBLIC
+"""Anybody, signed in or not (sign-in itself)."""
+
+Access = tuple[Role, ...] | _Public
+
+_NOBODY = Actor(id="anonymous", name="未登录", roles=(), divisions=())
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One command or query: what it takes, who may ask, how it runs."""
+
+    request: type[Request[Any]]
+    access: Access
+    writes: bool
+    child: bool
+    keep_answer: bool
+
+    def answer(
+        self,
+        foundation: Foundation,
+        handle: Callable[[UnitOfWork, Any], Any],
+        body: dict[str, Any],
+        context: dict[str, Any],
+        *,
+        home: str,
+    ) -> dict[str, Any]:
+        """The answer as it travels: ``{"ok": …}`` or ``{"error": {…}}``. Never raises.
+
+        ``home`` is the service class as ``module:Class``, for a child process to find it.
+        """
+        service, method = foundation.settings.service, self.request.method()
+        started = time.monotonic()
+        outcome = "ok"
+        try:
+            with tracing.span(f"{service}.{method}", context.get("traceparent")):
+                if self.child and not context.get("in_child"):
+                    return _in_child(home, method, body, context)
+                return {"ok": self._transact(foundation, handle, body, context)}
+        except ZhidaError as error:
+            outcome = error.code
+            return {"error": error.as_dict()}
+        except (OperationalError, InterfaceError) as error:
+            outcome = "unavailable"
+            log.error("database_away", method=method, error=type(error).__name__)
+            return {"error": _away().as_dict()}
+        except Exception as error:  # the caller gets an answer whatever happens
+            outcome = "fault"
+            log.exception("request_failed", method=method, error=type(error).__name__)
+            fault = ZhidaError(
+                "系统内部错误，没有任何改动", advice="请稍后重试；仍不行请联系管理员"
+            )
+            return {"error": fault.as_dict()}
+        finally:
+            metrics.REQUESTS.labels(service, method, outcome).inc()
+            metrics.REQUEST_SECONDS.labels(service, method).observe(time.monotonic() - started)
+
+    def _transact(
+        self,
+        foundation: Foundation,
+        handle: Callable[[UnitOfWork, Any], Any],
+        body: dict[str, Any],
+        context: dict[str, Any],
+    ) -> Any:
+        actor = self._admit(foundation, context)
+        try:
+            request = msgspec.convert(body, self.request, strict=False)
+        except msgspec.ValidationError as error:
+            raise Invalid(f"请求内容不合格式：{error}", field=_field(error)) from error
+        with foundation.begin(actor) as uow:
+            key = context.get("idempotency_key")
+            if not self.writes or not key:
+                return msgspec.to_builtins(handle(uow, request))
+            known = self._claim(uow, str(key), body)
+            if known is not None:
+                return known["answer"]
+            answer = msgspec.to_builtins(handle(uow, request))
+            if self.keep_answer:
+                uow.session.execute(
+                    update(CommandRow)
+                    .where(CommandRow.key == str(key))
+                    .values(answer={"answer": answer})
+                )
+            return answer
+
+    def _admit(self, foundation: Foundation, context: dict[str, Any]) -> Actor:
+        token = context.get("actor_token")
+        if not token:
+            if self.access is PUBLIC:
+                return _NOBODY
+            raise Unauthenticated("尚未登录", advice="请先登录")
+        verifier = ActorVerifier(foundation.settings.actor_public_keys)
+        actor = verifier.actor(str(token), purpose=context.get("purpose"))
+        if not isinstance(self.access, _Public) and not actor.has(*self.access):
+            raise Forbidden("您的岗位没有这项权限", advice="请由有权限的岗位办理")
+        return actor
+
+    def _claim(self, uow: UnitOfWork, key: str, body: dict[str, Any]) -> dict[str, Any] | None:
+        """The first answer when the key was used before; ``None`` when it is ours now."""
+        arguments = hashlib.sha256(
+            json.dumps([self.request.method(), body], sort_keys=True, default=str).encode()
+        ).digest()
+        fresh = uow.session.scalar(
+            insert(CommandRow)
+            .values(
+                key=key,
+                method=self.request.method(),
+                arguments_hash=arguments,
+                actor_id=uow.actor.id,
+            )
+            .on_conflict_do_nothing()
+            .returning(CommandRow.key)
+        )
+        if fresh:
+            return None
+        first = uow.session.scalars(select(CommandRow).where(CommandRow.key == key)).one()
+        if bytes(first.arguments_hash) != arguments or first.actor_id != uow.actor.id:
+            raise Conflict(
+                "同一个请求编号用在了不同的内容上",
+                field="Idempotency-Key",
+                advice="请为新的请求使用新的编号",
+                reason="idempotency_key_reused",
+            )
+        return first.answer or {"answer": None}
+
+
+def _field(error: msgspec.ValidationError) -> str | None:
+    _, found, path = str(error).rpartition("$.")
+    return path.strip("`") if found else None
+
+
+def _away() -> Unavailable:
+    return Unavailable("系统暂时不可用，没有任何改动", advice="请稍后重试")
+
+
+def _in_child(
+    home: str, method: str, body: dict[str, Any], context: dict[str, Any]
+) -> dict[str, Any]:
+    """Run the request in a child process, unpatched, with a transaction of its own."""
+    given = json.dumps([body, {**context, "in_child": True}], default=str)
+    done = subprocess.run(
+        [sys.executable, "-m", "services.chassis.child", home, method],
+        input=given.encode(),
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    if done.returncode:
+        log.error("child_failed", method=method, returncode=done.returncode)
+        raise ZhidaError("处理中断，没有任何改动", advice="请检查文件后重试；仍不行请联系管理员")
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+class DrainingQueueConsumer(QueueConsumer):
+    """Keeps the connection until every request in hand is answered and acknowledged.
+
+    nameko closes it about a second after SIGTERM, so a longer request would run twice; and it
+    lets a ``ConnectionResetError`` at acknowledgement kill the container.
+    """
+
+    _unsettled = 0
+
+    def handle_message(self, provider: Any, body: Any, message: Any) -> None:
+        """Count the message in."""
+        self._unsettled += 1
+        super().handle_message(provider, body, message)
+
+    def ack_message(self, message: Any) -> None:
+        """Acknowledge where the connection still stands; the broker redelivers otherwise."""
+        self._unsettled -= 1
+        try:
+            super().ack_message(message)
+        except (OSError, AMQPError):
+            log.warning("request_ack_lost")
+
+    def requeue_message(self, message: Any) -> None:
+        """Give the message back."""
+        self._unsettled -= 1
+        try:
+            super().requeue_message(message)
+        except (OSError, AMQPError):
+            log.warning("request_requeue_lost")
+
+    def on_iteration(self) -> None:
+        """Stop only when no consumer and no message is left."""
+        self._cancel_consumers_if_requested()
+        if not self._consumers and self._unsettled <= 0:
+            self.should_stop = True
+
+    def on_connection_revived(self) -> None:
+        """What was in hand on the old connection comes again: it is not ours to settle."""
+        self._unsettled = 0
+
+
+class EdgeConsumer(RpcConsumer):
+    """The RPC consumer of a service, draining; a reply that cannot be sent kills nothing."""
+
+    queue_consumer = DrainingQueueConsumer()
+
+    def handle_result(self, message: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
+        """Reply and acknowledge. Without a broker the caller times out and asks again."""
+        try:
+            outcome: tuple[Any, Any] = super().handle_result(message, result, exc_info)
+            return outcome
+        except (OSError, AMQPError) as error:
+            log.warning("reply_lost", error=type(error).__name__)
+            self.queue_consumer.requeue_message(message)
+            return result, exc_info
+
+
+class EdgeEntrypoint(Rpc):
+    """A nameko RPC method that gets the request body and the context headers."""
+
+    rpc_consumer = EdgeConsumer()
+
+    def handle_message(self, body: Any, message: Any) -> None:
+        """Spawn a worker for the request."""
+        context = self.unpack_message_headers(message)
+        try:
+            self.container.spawn_worker(
+                self,
+                (body["kwargs"]["body"], {**context, **(body["kwargs"].get("context") or {})}),
+                {},
+                context_data=context,
+                handle_result=lambda ctx, result, exc: self.handle_result(
+                    message, ctx, result, exc
+                ),
+            )
+        except ContainerBeingKilled:
+            self.rpc_consumer.requeue_message(message)

@@ -1,0 +1,79 @@
+"""Events in: each is claimed once a subscription, in the transaction of its effect."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from services.chassis.models import InboxRow
+from services.chassis.uow import UnitOfWork
+from services.contracts.events import Event, event_type
+
+Handler = Callable[[UnitOfWork, list[Event]], None]
+
+
+class Malformed(Exception):
+    """A delivery that is no event we know: it goes to the dead letters at once."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One decoded delivery. ``origin_user`` is the broker-checked sender of a bureau's event."""
+
+    event_id: uuid.UUID
+    type: str
+    event: Event
+    traceparent: str | None
+    origin_user: str | None
+
+
+def decode(
+    message_id: object, type_name: object, body: bytes, headers: dict[str, object], user: object
+) -> Delivery:
+    """Read a delivery. Raises ``Malformed`` naming what is wrong."""
+    try:
+        event_id = uuid.UUID(str(headers.get("cloudEvents:id") or message_id))
+        name = str(headers.get("cloudEvents:type") or type_name)
+        event = msgspec.json.decode(body, type=event_type(name).struct)
+    except KeyError as error:
+        raise Malformed(f"unknown event type {error}") from error
+    except ValueError as error:
+        raise Malformed(str(error)) from error
+    traceparent = headers.get("cloudEvents:traceparent")
+    origin = headers.get("x-origin-user") or user
+    return Delivery(
+        event_id=event_id,
+        type=name,
+        event=event,
+        traceparent=str(traceparent) if traceparent else None,
+        origin_user=str(origin) if origin else None,
+    )
+
+
+def claim(session: Session, subscription: str, ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    """Claim event ids for a subscription; those not claimed before. Sorted, so never a deadlock."""
+    rows = [{"subscription": subscription, "event_id": i} for i in sorted(set(ids))]
+    if not rows:
+        return set()
+    statement = insert(InboxRow).values(rows).on_conflict_do_nothing().returning(InboxRow.event_id)
+    return set(session.scalars(statement))
+
+
+def newest_by_subject(events: Sequence[Event]) -> list[Event]:
+    """Collapse facet events to the newest a subject, sorted by subject (a fixed lock order)."""
+    newest: dict[str, Event] = {}
+    for event in events:
+        subject = event_type(event).subject_of(event)
+        seen = newest.get(subject)
+        if seen is None or _version(event) > _version(seen):
+            newest[subject] = event
+    return [newest[subject] for subject in sorted(newest)]
+
+
+def _version(event: Event) -> tuple[int, int]:
+    return (event.epoch, event.version)  # type: ignore[attr-defined]

@@ -1,0 +1,89 @@
+"""Migrations of one service: ``python -m services.chassis.migrate registry [--revision TEXT]``.
+
+Upgrades to the newest revision under an advisory lock, with a lock timeout, so that two runs at
+once are harmless. ``--revision`` writes a new one from the difference of models and database.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+import services
+from services.chassis import database
+from services.chassis.models import ChassisBase
+
+LOCK_KEY = 0x5A68_0002
+
+
+def _config(service: str) -> Config:
+    config = Config()
+    folder = Path(services.__file__).parent / service / "migrations"
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("version_locations", str(folder))
+    config.set_main_option("version_path_separator", "os")
+    config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
+    models = importlib.import_module(f"services.{service}.models")
+    config.attributes["metadata"] = [ChassisBase.metadata, models.Base.metadata]
+    return config
+
+
+def upgrade(service: str, database_url: str) -> None:
+    """Bring a service's database to the newest schema."""
+    with database.engine(database_url).connect() as connection:
+        _locked(connection)
+        config = _config(service)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()
+
+
+def at_head(service: str, database_url: str) -> bool:
+    """Whether a database has exactly the schema of this code."""
+    with database.engine(database_url).connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    return current == ScriptDirectory.from_config(_config(service)).get_current_head()
+
+
+def revise(service: str, database_url: str, message: str) -> None:
+    """Write a revision that brings the database to the models."""
+    with database.engine(database_url).connect() as connection:
+        config = _config(service)
+        config.attributes["connection"] = connection
+        scripts = ScriptDirectory.from_config(config)
+        number = sum(1 for _ in scripts.walk_revisions()) + 1
+        folder = str(Path(services.__file__).parent / service / "migrations")
+        command.revision(
+            config, message, autogenerate=True, rev_id=f"{number:04d}", version_path=folder
+        )
+
+
+def _locked(connection: Connection) -> None:
+    connection.execute(text("SET lock_timeout = '5s'"))
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK_KEY})
+    connection.commit()
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("service")
+    parser.add_argument("--revision", metavar="TEXT")
+    arguments = parser.parse_args()
+    url = os.environ[f"{arguments.service.upper()}_DATABASE_URL"]
+    if arguments.revision:
+        revise(arguments.service, url, arguments.revision)
+    else:
+        upgrade(arguments.service, url)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""Tables that stand in every service's database."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import date, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+def new_metadata() -> MetaData:
+    """Metadata with fixed constraint names, so that migrations can name them."""
+    return MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_N_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class ColumnTypes:
+    """How annotations become columns. A service's tables stand on a base of their own::
+
+    class Base(ColumnTypes, DeclarativeBase):
+        metadata = new_metadata()
+    """
+
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: String,
+        uuid.UUID: Uuid,
+        datetime: DateTime(timezone=True),
+        bytes: LargeBinary,
+        dict[str, Any]: JSONB,
+    }
+
+
+class ChassisBase(ColumnTypes, DeclarativeBase):
+    """Base of the tables below."""
+
+    metadata = new_metadata()
+
+
+class OutboxRow(ChassisBase):
+    """An event on its way out: written with the change it tells of, gone once confirmed.
+
+    ``sequence`` counts per type and county; the relay stamps it before the first publish.
+    """
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        Index("ix_outbox_interactive", "id", postgresql_where=text("NOT bulk")),
+        Index("ix_outbox_subject", "subject", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    event_id: Mapped[uuid.UUID]
+    type: Mapped[str]
+    exchange: Mapped[str]
+    routing_key: Mapped[str]
+    subject: Mapped[str]
+    county: Mapped[str]
+    bulk: Mapped[bool]
+    sequence: Mapped[int | None] = mapped_column(BigInteger)
+    traceparent: Mapped[str | None]
+    time: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    body: Mapped[bytes]
+
+
+class EventSequence(ChassisBase):
+    """The last sequence number given per type and county."""
+
+    __tablename__ = "event_sequence"
+
+    type: Mapped[str] = mapped_column(primary_key=True)
+    county: Mapped[str] = mapped_column(primary_key=True)
+    last: Mapped[int] = mapped_column(BigInteger)
+
+
+class InboxRow(ChassisBase):
+    """An event a subscription has taken effect of, claimed in that effect's transaction."""
+
+    __tablename__ = "inbox"
+    __table_args__ = (Index("ix_inbox_received", "received_at"),)
+
+    subscription: Mapped[str] = mapped_column(primary_key=True)
+    event_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    received_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class SubscriptionRow(ChassisBase):
+    """A subscription whose queue has stood once: when it is gone later, it is refilled."""
+
+    __tablename__ = "subscription"
+
+    queue: Mapped[str] = mapped_column(primary_key=True)
+    declared_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class CommandRow(ChassisBase):
+    """The first answer to each idempotency key."""
+
+    __tablename__ = "command"
+    __table_args__ = (Index("ix_command_at", "at"),)
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    method: Mapped[str]
+    arguments_hash: Mapped[bytes]
+    actor_id: Mapped[str]
+    answer: Mapped[dict[str, Any] | None]
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class AuditRow(ChassisBase):
+    """Who did or looked at what, and why. Append-only (a trigger refuses change)."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_subject", "subject_type", "subject_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    machine_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    business_on: Mapped[date]
+    actor_id: Mapped[str]
+    actor_name: Mapped[str]
+    purpose: Mapped[str | None]
+    action: Mapped[str]
+    subject_type: Mapped[str]
+    subject_id: Mapped[str]
+    detail: Mapped[dict[str, Any]]
+    trace_id: Mapped[str | None]
+
+
+class ClockRow(ChassisBase):
+    """The offset of business time in demo and test mode: one row, whole days."""
+
+    __tablename__ = "business_clock"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    offset_days: Mapped[int]
+
+
+class FileRow(ChassisBase):
+    """A file handed in or made: what it is, who brought it."""
+
+    __tablename__ = "file"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    media_type: Mapped[str]
+    chunks: Mapped[int]
+    size: Mapped[int | None]
+    sha256: Mapped[str | None]
+    division: Mapped[str]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class FileChunkRow(ChassisBase):
+    """A piece of a file, encrypted."""
+
+    __tablename__ = "file_chunk"
+
+    file_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    content: Mapped[bytes]

@@ -1,0 +1,40 @@
+"""Local copies of what another service owns: newer replaces older, never the other way round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import tuple_
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import DeclarativeBase, Session
+
+
+def upsert_newer(
+    session: Session,
+    model: type[DeclarativeBase],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    key: Sequence[str],
+    guard: tuple[str, str] = ("epoch", "version"),
+) -> None:
+    """Insert ``rows``, or update where the guard columns (epoch, version) of the row are newer.
+
+    Every facet has its own columns and guard, so two facets of one aggregate may arrive in any
+    order. Columns not named in ``rows`` are left alone (they need a default or to be nullable).
+    """
+    if not rows:
+        return
+    statement = insert(model)
+    fresh = statement.excluded
+    table = model.__table__
+    old = tuple_(*(table.c[name] for name in guard))
+    new = tuple_(*(fresh[name] for name in guard))
+    changed = {name: fresh[name] for name in rows[0] if name not in key}
+    session.execute(
+        statement.values(list(rows)).on_conflict_do_update(
+            index_elements=list(key),
+            set_=changed,
+            where=table.c[guard[0]].is_(None) | (old < new),
+        )
+    )

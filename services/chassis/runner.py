@@ -1,0 +1,53 @@
+"""Runs one service: ``python -m services.chassis.runner registry``.
+
+nameko's own command line needs ``pkg_resources``; this is all it would do for us.
+"""
+
+import eventlet
+
+eventlet.monkey_patch()  # before anything else is imported
+
+# ruff: noqa: E402
+import signal
+import sys
+from typing import Any
+
+from nameko.containers import ServiceContainer
+
+from services.chassis import logs
+from services.chassis.discovery import service_class
+from services.chassis.settings import Settings
+from services.chassis.uow import Foundation
+
+log = logs.get_logger(__name__)
+
+
+def container(name: str, settings: Settings) -> ServiceContainer:
+    """The nameko container of a service, not started."""
+    config: dict[str, Any] = {
+        "AMQP_URI": settings.amqp_uri,
+        "WEB_SERVER_ADDRESS": settings.health_address,
+        "max_workers": settings.max_workers,
+        "serializer": "json",
+        "HEARTBEAT": 20,
+        "foundation": Foundation.build(settings),
+    }
+    return ServiceContainer(service_class(name), config)
+
+
+def main(name: str) -> int:
+    """Run until SIGTERM or SIGINT, then drain; the exit code."""
+    service: str = service_class(name).name
+    logs.configure(service)
+    running = container(name, Settings.from_env(service))
+    signal.signal(signal.SIGTERM, lambda *_: eventlet.spawn_n(running.stop))
+    signal.signal(signal.SIGINT, lambda *_: eventlet.spawn_n(running.stop))
+    running.start()
+    log.info("service_started")
+    running.wait()
+    log.info("service_stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

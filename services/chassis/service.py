@@ -1,0 +1,444 @@
+"""The words a service class is written with; its body is its table of contents.
+
+::
+
+    class CasesService(Service):
+        name = "cases"
+
+        @project(PersonRecorded)
+        def copy_people(self, uow, events):
+            projections.people(uow, events)
+
+        @react(BenefitCarriedOver)
+        def on_carried_over(self, uow, events):
+            carry_over.open_closed_cases(uow, events)
+
+        @command(AcceptApplication, roles=(Role.TOWN_CLERK,))
+        def accept_application(self, uow, command):
+            return applications.accept(uow, command)
+
+        @every(seconds=60)
+        def close_publicity(self, uow):
+            publicity.close_due(uow)
+
+All projections of a service share one queue ``<service>.copies``; every reaction has its own,
+``<service>.<method>``.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import eventlet
+from eventlet.event import Event as Finished
+from kombu import Connection
+from nameko.extensions import DependencyProvider, Entrypoint
+from nameko.web.handlers import http
+from sqlalchemy import text
+from werkzeug.wrappers import Request as WebRequest
+from werkzeug.wrappers import Response
+
+from services.chassis import archive, common, health, inbox, metrics, tracing
+from services.chassis.consumer import Consumer
+from services.chassis.edge import PUBLIC, Access, EdgeEntrypoint, Endpoint
+from services.chassis.inbox import Delivery
+from services.chassis.logs import get_logger
+from services.chassis.relay import Relay
+from services.chassis.topology import WorkQueue
+from services.chassis.uow import Foundation, UnitOfWork
+from services.contracts.actors import Role, system_actor
+from services.contracts.commands.common import (
+    DescribeFile,
+    DownloadChunk,
+    ListDeadLetters,
+    ReadClock,
+    RedriveDeadLetters,
+    SetClock,
+    UploadChunk,
+)
+from services.contracts.events import Event, event_type
+from services.contracts.requests import Command, Query
+
+log = get_logger(__name__)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ANYONE = tuple(role for role in Role if role is not Role.SERVICE)
+"""Any signed-in member of staff."""
+
+
+class Chassis(DependencyProvider):
+    """Holds what the process shares; opens units of work for entrypoints; runs the relay."""
+
+    foundation: Foundation
+
+    def setup(self) -> None:
+        """Build engine and ciphers (connects lazily: a database that is away kills nothing)."""
+        self.foundation = self.container.config["foundation"]
+        self.relay = Relay(self.foundation)
+        self.actor = system_actor(self.foundation.settings.service)
+
+    def start(self) -> None:
+        """Start the relay and the hub's own clock watch."""
+        self._relaying = self.container.spawn_managed_thread(self.relay.run)
+        self.container.spawn_managed_thread(self._watch_hub)
+
+    def stop(self) -> None:
+        """Let the relay finish its batch."""
+        self.relay.stop()
+        with eventlet.Timeout(15, False):
+            self._relaying.wait()
+
+    def get_dependency(self, _worker_ctx: Any) -> Chassis:
+        """The chassis itself; no I/O here, since an error would kill the container."""
+        return self
+
+    def run_batch(
+        self,
+        queue: str,
+        deliveries: list[Delivery],
+        handle: Callable[[UnitOfWork, list[Delivery]], None],
+    ) -> None:
+        """Claim deliveries for a subscription and handle the new ones, in one transaction."""
+        labels = (self.foundation.settings.service, queue)
+        started = time.monotonic()
+        with (
+            tracing.span(queue, deliveries[0].traceparent),
+            self.foundation.begin(self.actor) as uow,
+        ):
+            fresh = inbox.claim(uow.session, queue, (d.event_id for d in deliveries))
+            chosen = []
+            for delivery in deliveries:
+                if delivery.event_id in fresh:
+                    fresh.discard(delivery.event_id)
+                    chosen.append(delivery)
+            if chosen:
+                handle(uow, chosen)
+        metrics.EVENTS_APPLIED.labels(*labels).inc(len(chosen))
+        metrics.EVENT_DUPLICATES.labels(*labels).inc(len(deliveries) - len(chosen))
+        metrics.BATCH_SECONDS.labels(*labels).observe(time.monotonic() - started)
+
+    def _watch_hub(self) -> None:
+        gauge = metrics.HUB_LAG_SECONDS.labels(self.foundation.settings.service)
+        while True:
+            due = time.monotonic() + 0.5
+            eventlet.sleep(0.5)
+            gauge.set(max(0.0, time.monotonic() - due))
+
+
+class Subscription(Entrypoint):
+    """A queue consumed in batches; each batch is one nameko worker."""
+
+    consumer: Consumer | None = None
+
+    def __init__(self, types: tuple[type[Event], ...] = (), **kwargs: Any) -> None:
+        self._types = types
+        super().__init__(**kwargs)
+
+    def work_queue(self) -> WorkQueue | None:
+        """The queue of this subscription."""
+        name = f"{self.container.service_name}.{self.method_name}"
+        return WorkQueue(name, tuple(event_type(struct) for struct in self._types))
+
+    def start(self) -> None:
+        """Consume in a thread of the container's."""
+        queue = self.work_queue()
+        if queue is None:
+            return
+        foundation: Foundation = self.container.config["foundation"]
+        self._done = Finished()
+        self.consumer = Consumer(
+            self.container.service_name,
+            queue,
+            foundation.settings.amqp_uri,
+            self._spawn,
+            functools.partial(self._prepare, foundation, queue),
+        )
+        self.container.spawn_managed_thread(self._run)
+
+    def stop(self) -> None:
+        """Drain: what is in hand is handled and acknowledged before the container goes on."""
+        if self.consumer is not None:
+            self.consumer.stop()
+            self._done.wait()
+
+    def _run(self) -> None:
+        assert self.consumer is not None
+        try:
+            self.consumer.run()
+        finally:
+            self._done.send()
+
+    def _prepare(self, foundation: Foundation, queue: WorkQueue, connection: Connection) -> None:
+        replay = isinstance(self, Copies)
+        archive.ensure_queue(foundation, connection, queue, is_projection=replay)
+
+    def _spawn(self, deliveries: list[Delivery]) -> Finished:
+        finished = Finished()
+
+        def handle_result(_ctx: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
+            finished.send(exc_info[1] if exc_info else None)
+            return result, exc_info
+
+        self.container.spawn_worker(self, (deliveries,), {}, handle_result=handle_result)
+        return finished
+
+
+class Copies(Subscription):
+    """The one queue all projections of a service share."""
+
+    def work_queue(self) -> WorkQueue | None:
+        """``<service>.copies``, bound to all that the service's projections copy."""
+        types = dict.fromkeys(
+            struct
+            for _, method in _marked(self.container.service_cls, "projects")
+            for struct in method.projects
+        )
+        if not types:
+            return None
+        return WorkQueue(
+            f"{self.container.service_name}.copies",
+            tuple(event_type(struct) for struct in types),
+        )
+
+
+class Every(Entrypoint):
+    """A timer that runs on one replica at a time (an advisory lock in its transaction)."""
+
+    def __init__(self, seconds: float, **kwargs: Any) -> None:
+        self._seconds = seconds
+        self._stop = Finished()
+        self._done = Finished()
+        super().__init__(**kwargs)
+
+    def start(self) -> None:
+        """Tick in a thread of the container's."""
+        self.container.spawn_managed_thread(self._run)
+
+    def stop(self) -> None:
+        """End after the run in hand."""
+        if not self._stop.ready():
+            self._stop.send()
+        self._done.wait()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.ready():
+                with eventlet.Timeout(self._seconds, False):
+                    self._stop.wait()
+                if not self._stop.ready():
+                    self._tick()
+        finally:
+            self._done.send()
+
+    def _tick(self) -> None:
+        finished = Finished()
+
+        def handle_result(_ctx: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
+            finished.send()
+            return result, exc_info
+
+        self.container.spawn_worker(self, (), {}, handle_result=handle_result)
+        finished.wait()
+
+
+def project(*types: type[Event]) -> Callable[[F], F]:
+    """Keep a local copy: the method gets each batch collapsed to the newest a subject.
+
+    The types must be facets (whole state, guarded by epoch and version). Emits nothing.
+    """
+    for struct in types:
+        if event_type(struct).facet is None:
+            raise TypeError(f"{event_type(struct).name} carries no facet: use @react")
+
+    def decorate(method: F) -> F:
+        method.projects = types  # type: ignore[attr-defined]
+        return method
+
+    return decorate
+
+
+def react(*types: type[Event]) -> Callable[[F], Any]:
+    """Cause an effect, once for each event; the method gets a batch in order of arrival.
+
+    ``uow.deliveries`` holds the envelopes (event id, sender) in the same order.
+    """
+
+    def decorate(method: F) -> Any:
+        @functools.wraps(method)
+        def run(self: Service, deliveries: list[Delivery]) -> None:
+            queue = f"{self.name}.{method.__name__}"
+
+            def handle(uow: UnitOfWork, chosen: list[Delivery]) -> None:
+                uow.deliveries = chosen
+                method(self, uow, [delivery.event for delivery in chosen])
+
+            self.chassis.run_batch(queue, deliveries, handle)
+
+        run.reacts_to = types  # type: ignore[attr-defined]
+        return Subscription.decorator(types)(run)
+
+    return decorate
+
+
+def every(*, seconds: float) -> Callable[[F], Any]:
+    """Run the method each ``seconds``, as ``system:<service>``, on one replica at a time."""
+
+    def decorate(method: F) -> Any:
+        @functools.wraps(method)
+        def run(self: Service) -> None:
+            chassis = self.chassis
+            labels = (self.name, method.__name__)
+            try:
+                with tracing.span(method.__name__), chassis.foundation.begin(chassis.actor) as uow:
+                    lock = text("SELECT pg_try_advisory_xact_lock(hashtext(:name))")
+                    if uow.session.scalar(lock, {"name": f"timer:{method.__name__}"}):
+                        method(self, uow)
+                metrics.TIMER_RUNS.labels(*labels, "ok").inc()
+            except Exception as error:  # a timer that failed runs again
+                metrics.TIMER_RUNS.labels(*labels, "failed").inc()
+                log.exception("timer_failed", timer=method.__name__, error=type(error).__name__)
+
+        return Every.decorator(seconds)(run)
+
+    return decorate
+
+
+def command(
+    request: type[Command[Any]],
+    *,
+    roles: Access,
+    child: bool = False,
+    keep_answer: bool = True,
+) -> Callable[[F], Any]:
+    """Answer a command: actor and roles checked, one transaction, idempotent by the caller's key.
+
+    ``child`` runs it in an unpatched child process (COPY, files, heavy computing).
+    ``keep_answer=False`` for answers that must not be stored (a token).
+    """
+    return _endpoint(Endpoint(request, roles, writes=True, child=child, keep_answer=keep_answer))
+
+
+def query(request: type[Query[Any]], *, roles: Access, child: bool = False) -> Callable[[F], Any]:
+    """Answer a query: actor and roles checked; writes nothing but the audit log."""
+    return _endpoint(Endpoint(request, roles, writes=False, child=child, keep_answer=False))
+
+
+def _endpoint(endpoint: Endpoint) -> Callable[[F], Any]:
+    def decorate(method: F) -> Any:
+        if method.__name__ != endpoint.request.method():
+            raise TypeError(f"{endpoint.request.__name__} is answered by a method of that name")
+
+        @functools.wraps(method)
+        def run(self: Service, body: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
+            handle = functools.partial(method, self)
+            home = f"{type(self).__module__}:{type(self).__qualname__}"
+            return endpoint.answer(self.chassis.foundation, handle, body, context, home=home)
+
+        run.endpoint = endpoint  # type: ignore[attr-defined]
+        return EdgeEntrypoint.decorator()(run)
+
+    return decorate
+
+
+def _marked(service: type[Any], mark: str) -> Iterator[tuple[str, Any]]:
+    for name, member in inspect.getmembers(service, inspect.isfunction):
+        if hasattr(member, mark):
+            yield name, member
+
+
+def endpoints(service: type[Service]) -> dict[str, Endpoint]:
+    """Every command and query a service answers, by method name."""
+    return {name: method.endpoint for name, method in _marked(service, "endpoint")}
+
+
+class Service:
+    """Base of the four services: what each answers about itself, and its health."""
+
+    name: str
+    chassis = Chassis()
+
+    @Copies.decorator
+    def apply_copies(self, deliveries: list[Delivery]) -> None:
+        """Hand each type's newest events to the method that keeps its copy."""
+
+        def handle(uow: UnitOfWork, chosen: list[Delivery]) -> None:
+            for _, method in _marked(type(self), "projects"):
+                events = [d.event for d in chosen if isinstance(d.event, method.projects)]
+                if events:
+                    method(self, uow, inbox.newest_by_subject(events))
+
+        self.chassis.run_batch(f"{self.name}.copies", deliveries, handle)
+
+    @command(SetClock, roles=(Role.SYSTEM_ADMIN,))
+    def set_clock(self, uow: UnitOfWork, request: SetClock) -> Any:
+        """Set the business date (demo and test)."""
+        return common.set_clock(uow, request)
+
+    @query(ReadClock, roles=PUBLIC)
+    def read_clock(self, uow: UnitOfWork, request: ReadClock) -> Any:
+        """Read the business date."""
+        return common.read_clock(uow, request)
+
+    @command(UploadChunk, roles=ANYONE)
+    def upload_chunk(self, uow: UnitOfWork, request: UploadChunk) -> None:
+        """Take a piece of a file."""
+        common.upload_chunk(uow, request)
+
+    @query(DescribeFile, roles=ANYONE)
+    def describe_file(self, uow: UnitOfWork, request: DescribeFile) -> Any:
+        """Describe a file."""
+        return common.describe_file(uow, request)
+
+    @query(DownloadChunk, roles=ANYONE)
+    def download_chunk(self, uow: UnitOfWork, request: DownloadChunk) -> bytes:
+        """Give a piece of a file."""
+        return common.download_chunk(uow, request)
+
+    @query(ListDeadLetters, roles=(Role.SYSTEM_ADMIN, Role.AUDITOR))
+    def list_dead_letters(self, uow: UnitOfWork, request: ListDeadLetters) -> Any:
+        """List dead letters."""
+        return archive.list_dead_letters(uow.settings, subscriptions(type(self)), request.limit)
+
+    @command(RedriveDeadLetters, roles=(Role.SYSTEM_ADMIN,))
+    def redrive_dead_letters(self, uow: UnitOfWork, request: RedriveDeadLetters) -> int:
+        """Send dead letters back to their queue."""
+        return archive.redrive(uow, subscriptions(type(self)), request)
+
+    @http("GET", "/metrics")
+    def metrics(self, _request: WebRequest) -> Response:
+        """Prometheus scrape."""
+        return health.metrics()
+
+    @http("GET", "/livez")
+    def livez(self, _request: WebRequest) -> Response:
+        """The event loop turns and every consumer's loop turns; tests no other party."""
+        return health.live(self.chassis.container)
+
+    @http("GET", "/readyz")
+    def readyz(self, _request: WebRequest) -> Response:
+        """Consumers connected, database answers, schema is ours."""
+        return health.ready(self.chassis.container, self.chassis.foundation)
+
+
+def subscriptions(service: type[Service]) -> list[str]:
+    """The queue names a service consumes."""
+    reacting = [f"{service.name}.{name}" for name, _ in _marked(service, "reacts_to")]
+    copying = [f"{service.name}.copies"] if any(_marked(service, "projects")) else []
+    return sorted(reacting + copying)
+
+
+__all__ = [
+    "ANYONE",
+    "PUBLIC",
+    "Service",
+    "command",
+    "every",
+    "project",
+    "query",
+    "react",
+]

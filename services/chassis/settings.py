@@ -1,0 +1,86 @@
+"""Settings of one service process, read once from the environment and checked at start.
+
+Names: ``AMQP_URI``; ``<SERVICE>_DATABASE_URL``, ``<SERVICE>_FIELD_KEYS``,
+``<SERVICE>_INDEX_KEY``; ``TRANSIT_KEYS``; ``ACTOR_PUBLIC_KEYS`` (and, for registry alone,
+``ACTOR_SIGNING_KEY``); ``ZHIDA_MODE``; ``HEALTH_ADDRESS``.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from dataclasses import dataclass, field
+from typing import Literal
+
+from services.contracts.divisions import county
+
+Mode = Literal["production", "demo", "test"]
+
+
+class SettingsError(RuntimeError):
+    """A setting is missing or malformed; the process does not start."""
+
+
+def _required(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise SettingsError(f"environment variable {name} is not set")
+    return value
+
+
+def parse_keys(text: str) -> dict[int, bytes]:
+    """Keys as ``<id>:<base64>`` separated by commas; the highest id is the one in use."""
+    keys: dict[int, bytes] = {}
+    for part in filter(None, text.split(",")):
+        number, _, encoded = part.partition(":")
+        keys[int(number)] = base64.b64decode(encoded)
+    if not keys or any(not 0 < number < 256 or len(key) != 32 for number, key in keys.items()):
+        raise SettingsError("keys must be <1..255>:<base64 of 32 bytes>, separated by commas")
+    return keys
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a service process needs to know. Secrets never appear in ``repr``."""
+
+    service: str
+    amqp_uri: str = field(repr=False)
+    database_url: str = field(repr=False)
+    field_keys: dict[int, bytes] = field(repr=False)
+    index_key: bytes = field(repr=False)
+    transit_keys: dict[tuple[str, str], dict[int, bytes]] = field(repr=False)
+    actor_public_keys: str = field(repr=False)
+    mode: Mode = "production"
+    county: str = "421083"
+    health_address: str = "127.0.0.1:0"
+    epoch: int = 0
+    max_workers: int = 40
+    archive_max_bytes: int = 20_000_000_000
+
+    @classmethod
+    def from_env(cls, service: str) -> Settings:
+        """Read the settings of ``service``. Raises ``SettingsError`` naming what is wrong."""
+        prefix = service.upper()
+        mode = os.environ.get("ZHIDA_MODE", "production")
+        if mode not in ("production", "demo", "test"):
+            raise SettingsError("ZHIDA_MODE must be production, demo or test")
+        transit: dict[tuple[str, str], dict[int, bytes]] = {}
+        for part in filter(None, os.environ.get("TRANSIT_KEYS", "").split(";")):
+            pair, _, keys = part.partition("=")
+            sender, _, receiver = pair.partition(">")
+            transit[sender, receiver] = parse_keys(keys)
+        return cls(
+            service=service,
+            amqp_uri=_required("AMQP_URI"),
+            database_url=_required(f"{prefix}_DATABASE_URL"),
+            field_keys=parse_keys(_required(f"{prefix}_FIELD_KEYS")),
+            index_key=base64.b64decode(_required(f"{prefix}_INDEX_KEY")),
+            transit_keys=transit,
+            actor_public_keys=_required("ACTOR_PUBLIC_KEYS"),
+            mode=mode,  # type: ignore[arg-type]
+            county=county(os.environ.get("ZHIDA_COUNTY", "421083")),
+            health_address=os.environ.get("HEALTH_ADDRESS", "127.0.0.1:0"),
+            epoch=int(os.environ.get(f"{prefix}_EPOCH", "0")),
+            max_workers=int(os.environ.get("MAX_WORKERS", "40")),
+            archive_max_bytes=int(os.environ.get("ARCHIVE_MAX_BYTES", "20000000000")),
+        )

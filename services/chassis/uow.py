@@ -1,0 +1,121 @@
+"""The unit of work: one message or request, one transaction, one actor, one business date.
+
+Use cases get it, never commit it: the edge (a request, a batch of events, a timer) does.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from threading import Event as Signal
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from services.chassis import audit, database, outbox
+from services.chassis.clock import BusinessClock, machine_now
+from services.chassis.crypto import FieldCipher, Seals
+from services.chassis.settings import Settings
+from services.chassis.tracing import current_traceparent
+from services.contracts.actors import Actor
+from services.contracts.errors import Forbidden
+from services.contracts.events import Event
+
+if TYPE_CHECKING:
+    from services.chassis.inbox import Delivery
+
+
+class UnitOfWork:
+    """What a use case works with."""
+
+    def __init__(self, foundation: Foundation, session: Session, actor: Actor) -> None:
+        self.session = session
+        self.actor = actor
+        self.cipher = foundation.cipher
+        self.seals = foundation.seals
+        self.settings = foundation.settings
+        self.epoch = foundation.settings.epoch
+        self.clock = BusinessClock(session, movable=foundation.settings.mode != "production")
+        self.emitted = 0
+        self.deliveries: Sequence[Delivery] = ()
+        """In a reaction: the envelopes of the events at hand, in the same order."""
+
+    def today(self) -> date:
+        """The business date (Asia/Shanghai)."""
+        return self.clock.today()
+
+    def now(self) -> datetime:
+        """Business time: the business date with the machine's time of day."""
+        return self.clock.now()
+
+    def machine_now(self) -> datetime:
+        """Machine time in UTC, for audit, tokens and retries."""
+        return machine_now()
+
+    def emit(self, *events: Event, bulk: bool = False) -> list[uuid.UUID]:
+        """Write events into the outbox of this transaction; returns their ids.
+
+        ``bulk`` marks events of mass work (an import, a cycle): the relay lets others go first.
+        """
+        return self.emit_all(events, bulk=bulk)
+
+    def emit_all(self, events: Iterable[Event], *, bulk: bool = True) -> list[uuid.UUID]:
+        """As ``emit`` for many events: set-based, consumes an iterator in chunks."""
+        self.session.flush()
+        ids = outbox.record(self.session, events, bulk=bulk, traceparent=current_traceparent())
+        self.emitted += len(ids)
+        return ids
+
+    def audit(self, action: str, subject_type: str, subject_id: object, **detail: Any) -> None:
+        """Note in the audit log what this actor did or looked at."""
+        audit.write(
+            self.session, self.actor, self.today(), action, subject_type, subject_id, detail
+        )
+
+    def require(self, division: str) -> None:
+        """Raise ``Forbidden`` unless ``division`` lies in the actor's scopes."""
+        if not self.actor.covers(division):
+            raise Forbidden("不在您的管辖范围内", advice="请联系该地的经办人员")
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """What one process of a service shares between its transactions."""
+
+    settings: Settings
+    engine: Engine
+    cipher: FieldCipher
+    seals: Seals
+    wake: Signal = field(default_factory=Signal)
+    """Set when a transaction with events has committed: the relay need not wait to look."""
+
+    @classmethod
+    def build(cls, settings: Settings) -> Foundation:
+        """Make engine and ciphers; connects lazily, on first use."""
+        engine = database.engine(
+            settings.database_url,
+            application=f"zhida-{settings.service}",
+            pool_size=8,
+            max_overflow=8,
+            pool_pre_ping=True,
+            pool_recycle=1800,
+        )
+        return cls(
+            settings=settings,
+            engine=engine,
+            cipher=FieldCipher(settings.field_keys, settings.index_key),
+            seals=Seals(settings.service, settings.transit_keys),
+        )
+
+    @contextmanager
+    def begin(self, actor: Actor) -> Iterator[UnitOfWork]:
+        """A unit of work: committed at the end of the block, rolled back when it raises."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            uow = UnitOfWork(self, session, actor)
+            yield uow
+        if uow.emitted:
+            self.wake.set()

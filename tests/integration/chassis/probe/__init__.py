@@ -1,0 +1,1 @@
+"""A small service that stands on the chassis, to test the chassis by itself."""
