@@ -1,0 +1,1 @@
+"""The decisions of the law on cases, as pure functions: no clock, no session, no I/O."""
