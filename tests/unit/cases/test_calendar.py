@@ -53,7 +53,7 @@ def test_the_national_day_of_2026_moves_a_limit() -> None:
 
 
 def test_a_limit_that_reaches_2027_is_marked_provisional() -> None:
-    """2027 has statutory days only: its New Year and 春节 are off, and the date says provisional."""
+    """2027 has statutory days only: New Year and 春节 are off, and the date says provisional."""
     end = limit_ends(CALENDAR, date(2026, 12, 25), 10, (), date(2026, 12, 25))
     assert end.day == date(2027, 1, 11)
     assert end.provisional
