@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
+RESULTS = Path(os.environ.get("ZHIDA_HOME") or PROJECT / ".zhida").absolute()
+"""Where this machine's results, configuration and logs lie; a stack is known by this folder."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +49,17 @@ def account(package_user: str) -> Account:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
-def state_root(project: Path = PROJECT) -> Path:
-    """The folder that holds the servers' state, one for each clone.
+def state_root() -> Path:
+    """The folder that holds the servers' state, one for each `RESULTS`.
 
     Root's servers run as other users, who cannot reach into a clone in a folder that only its
     owner enters (0700): theirs is outside of it. Not in /var/tmp, which systems sweep by age.
     """
     if os.geteuid() != 0:
-        root = project / ".zhida" / "servers"
+        root = RESULTS / "servers"
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         return root
-    key = hashlib.sha256(str(project).encode()).hexdigest()[:10]
+    key = hashlib.sha256(bytes(RESULTS)).hexdigest()[:10]
     root = Path("/var/lib/zhida-local") / key
     root.mkdir(parents=True, exist_ok=True)
     for folder in (root.parent, root):

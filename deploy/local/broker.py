@@ -225,6 +225,7 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
     def _configuration(self) -> str:
         return f"""\
 listeners.tcp.1 = {HOST}:{self.amqp_port}
+management_agent.disable_metrics_collector = true
 management.tcp.ip = {HOST}
 management.tcp.port = {self.management_port}
 prometheus.tcp.ip = {HOST}

@@ -16,7 +16,7 @@ from typing import Self
 import msgspec
 
 from deploy.local import keys, programs
-from deploy.local.accounts import PROJECT, account, state_root
+from deploy.local.accounts import PROJECT, RESULTS, account, state_root
 from deploy.local.broker import Broker
 from deploy.local.cluster import Cluster
 from deploy.local.ports import free_ports, keep_or_replace, next_free
@@ -25,7 +25,6 @@ from deploy.local.servers import SERVICES, wait_until
 from deploy.local.supervision import Supervisor
 from services.chassis.keys import visible_to
 
-RESULTS = PROJECT / ".zhida"
 FILE = RESULTS / "stack.json"
 KEYS = RESULTS / "keys.env"
 LOGS = RESULTS / "logs"
@@ -287,7 +286,7 @@ def _supervisor() -> Supervisor:
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
     """One `up` or `down` of a clone at a time."""
-    RESULTS.mkdir(mode=0o700, exist_ok=True)
+    RESULTS.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (RESULTS / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -15,8 +15,9 @@ import psycopg2
 import typer
 
 from deploy.local import SERVICES
+from deploy.local.accounts import RESULTS
 from deploy.local.ports import is_open
-from deploy.local.stack import KEYS, RESULTS, Stack, status
+from deploy.local.stack import KEYS, Stack, status
 from services.chassis import migrate
 from services.cli.output import Json, present, table
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from deploy.local import stack
+from deploy.local.accounts import RESULTS
 from services.chassis.client import Client
 from services.contracts.errors import Invalid, Unauthenticated, Unavailable
 from services.contracts.requests import Request
@@ -98,4 +99,4 @@ def forget() -> bool:
 
 
 def _file() -> Path:
-    return Path(os.environ.get(SESSION) or stack.RESULTS / "session")
+    return Path(os.environ.get(SESSION) or RESULTS / "session")
