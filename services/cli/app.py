@@ -14,7 +14,7 @@ from rich.console import Console
 from typer import rich_utils
 
 import services.cli
-from services.contracts.errors import Unavailable, ZhidaError
+from services.contracts.errors import ZhidaError
 
 REFUSED = 2
 FAULT = 1
@@ -32,7 +32,7 @@ def main() -> NoReturn:
         build()()
     except ZhidaError as error:
         _say(error.as_dict())
-        sys.exit(FAULT if isinstance(error, Unavailable) else REFUSED)
+        sys.exit(FAULT if error.status >= 500 or error.code == ZhidaError.code else REFUSED)
     except Exception as error:
         if os.environ.get("ZHIDA_DEBUG"):
             raise
