@@ -1,40 +1,46 @@
-"""`zhida clock`: the business date, which in demo and test mode may be set."""
+"""`zhida clock`: the business date, which every service acknowledges."""
 
-from datetime import datetime
+from datetime import date
 from typing import Annotated
 
 import typer
 
-from deploy.local import SERVICES
+from services.chassis.discovery import NAMES
+from services.cli import session
 from services.cli.output import Json, present, table
-from services.cli.session import call
 from services.contracts.commands.common import ClockReading, ReadClock, SetClock
+from services.contracts.errors import Invalid
 
-group = typer.Typer(name="clock", help="业务日期（演示和测试时可以拨动）", no_args_is_help=True)
+group = typer.Typer()
+clock = typer.Typer(help="业务日期（仅演示与测试环境可调）", no_args_is_help=True)
+group.add_typer(clock, name="clock")
 
 
-@group.command()
+@clock.command("show")
 def show(as_json: Json = False) -> None:
-    """各服务现在的业务日期。"""
-    _show([call(ReadClock(), service=service) for service in SERVICES], as_json)
+    """各服务的业务日期。"""
+    _present([session.call(ReadClock(), service=name) for name in NAMES], as_json)
 
 
-@group.command("set")
-def set_date(
-    date: Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="业务日期，如 2026-09-28")],
+@clock.command("set")
+def set_(
+    today: Annotated[str, typer.Argument(help="业务日期，如 2026-09-28")],
     as_json: Json = False,
 ) -> None:
-    """把全部服务拨到同一业务日期，各服务逐一确认；正式环境拒绝。"""
-    command = SetClock(today=date.date())
-    _show([call(command, service=service) for service in SERVICES], as_json)
+    """把业务日期设为某一天；每个服务都确认后才算完成。"""
+    try:
+        command = SetClock(today=date.fromisoformat(today))
+    except ValueError:
+        raise Invalid(f"“{today}”不是日期", field="today", advice="格式如 2026-09-28") from None
+    _present([session.call(command, service=name) for name in NAMES], as_json)
 
 
-def _show(readings: list[ClockReading], as_json: bool) -> None:
+def _present(readings: list[ClockReading], as_json: bool) -> None:
     present(
-        {"clocks": readings},
+        readings,
         as_json,
         lambda: table(
-            ("服务", "业务日期", "与机器日期相差（天）"),
-            [(each.service, each.today, each.offset_days) for each in readings],
+            ("服务", "业务日期", "与真实日期相差（天）"),
+            [(row.service, row.today, row.offset_days) for row in readings],
         ),
     )

@@ -1,40 +1,36 @@
-"""`zhida events`: what the bus could not deliver."""
+"""`zhida events`: what no handler could take, and sending it back."""
 
 from typing import Annotated
 
 import typer
 
-from deploy.local import SERVICES
+from services.chassis.discovery import NAMES
+from services.cli import session
 from services.cli.output import Json, present, table
-from services.cli.session import call
 from services.contracts.commands.common import DeadLetter, ListDeadLetters, RedriveDeadLetters
-from services.contracts.errors import Invalid, NotFound
+from services.contracts.errors import NotFound
 
-group = typer.Typer(name="events", help="事件总线", no_args_is_help=True)
-dead_letters = typer.Typer(help="处理不了、留待人工的事件", no_args_is_help=True)
-group.add_typer(dead_letters, name="dead-letters")
-
-Limit = Annotated[int, typer.Option(help="每个队列最多列几条")]
+group = typer.Typer()
+events = typer.Typer(help="事件与死信", no_args_is_help=True)
+dead_letters = typer.Typer(help="处理不了而搁置的事件（死信）", no_args_is_help=True)
+events.add_typer(dead_letters, name="dead-letters")
+group.add_typer(events, name="events")
 
 
 @dead_letters.command("list")
-def list_letters(
-    service: Annotated[str | None, typer.Option(help="只看一个服务")] = None,
-    limit: Limit = 50,
+def list_(
+    limit: Annotated[int, typer.Option(help="每个队列最多列出几条")] = 50,
     as_json: Json = False,
 ) -> None:
-    """列出全部死信：队列、事件、原因、次数。"""
-    found = _letters(_chosen(service), limit)
+    """列出四个服务的死信。"""
+    found = _all(limit)
     present(
-        {"dead_letters": found},
+        found,
         as_json,
         lambda: (
             table(
-                ("队列", "事件编号", "类型", "原因", "次数", "时间"),
-                [
-                    (each.queue, each.event_id, each.type, each.reason, each.attempts, each.died_at)
-                    for each in found
-                ],
+                ("队列", "事件", "编号", "尝试次数", "时间", "原因"),
+                [(d.queue, d.type, d.event_id, d.attempts, d.died_at, d.reason) for d in found],
             )
             if found
             else "没有死信"
@@ -42,60 +38,31 @@ def list_letters(
     )
 
 
-@dead_letters.command()
-def show(
-    event_id: Annotated[str, typer.Argument(help="事件编号")],
-    limit: Limit = 1000,
-    as_json: Json = False,
-) -> None:
-    """一条死信的全部内容；密封字段仍是密封的。"""
-    found = [each for each in _letters(SERVICES, limit) if each.event_id == event_id]
-    if not found:
-        raise NotFound(
-            f"没有编号为 {event_id} 的死信", advice="用 zhida events dead-letters list 查看"
-        )
-    present(
-        {"dead_letters": found},
-        as_json,
-        lambda: table(
-            ("项目", "内容"),
-            [
-                row
-                for each in found
-                for row in (
-                    ("队列", each.queue),
-                    ("类型", each.type),
-                    ("原因", each.reason),
-                    ("次数", each.attempts),
-                    ("时间", each.died_at),
-                    ("内容", each.body),
-                )
-            ],
-        ),
-    )
+@dead_letters.command("show")
+def show(event_id: str, as_json: Json = False) -> None:
+    """看一条死信的内容；密封字段保持密封。"""
+    letter = next((letter for letter in _all(1000) if letter.event_id == event_id), None)
+    if letter is None:
+        raise NotFound(f"没有编号为 {event_id} 的死信", field="event_id")
+    present(letter, as_json, lambda: f"{letter.reason}\n{letter.body}")
 
 
-@dead_letters.command()
+@dead_letters.command("redrive")
 def redrive(
-    queue: Annotated[str, typer.Argument(help="队列，如 funding.reactions")],
-    event_id: Annotated[str | None, typer.Option(help="只重投这一条")] = None,
+    queue: Annotated[str, typer.Argument(help="队列名，如 funding.on_case_decided")],
+    event_id: Annotated[str | None, typer.Option(help="只送回这一条")] = None,
     as_json: Json = False,
 ) -> None:
-    """把死信送回原队列重新处理；已经生效过的不会再次生效。"""
-    service = queue.partition(".")[0]
-    sent = call(RedriveDeadLetters(queue=queue, event_id=event_id), service=_chosen(service)[0])
-    present({"redriven": sent}, as_json, lambda: f"已重投 {sent} 条")
+    """把死信送回原队列重新处理；已生效过的不会再生效。"""
+    service = queue.split(".", 1)[0]
+    command = RedriveDeadLetters(queue=queue, event_id=event_id)
+    count = session.call(command, service=service)
+    present({"redriven": count}, as_json, lambda: f"已送回 {count} 条")
 
 
-def _letters(services: tuple[str, ...], limit: int) -> list[DeadLetter]:
+def _all(limit: int) -> list[DeadLetter]:
     return [
-        letter for each in services for letter in call(ListDeadLetters(limit=limit), service=each)
+        letter
+        for name in NAMES
+        for letter in session.call(ListDeadLetters(limit=limit), service=name)
     ]
-
-
-def _chosen(service: str | None) -> tuple[str, ...]:
-    if service is None:
-        return SERVICES
-    if service not in SERVICES:
-        raise Invalid(f"没有名为 {service} 的服务", advice="可选：" + "、".join(SERVICES))
-    return (service,)
