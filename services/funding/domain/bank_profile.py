@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from services.contracts.errors import Invalid
 from services.contracts.money import Fen, fen, yuan
 
 Content = Literal["reference", "account", "name", "amount", "result", "reason"]
@@ -31,7 +32,7 @@ REASON_LABELS: dict[str, str] = {
 DOTS = str.maketrans(dict.fromkeys("•‧．・∙", "·"))
 
 
-class BankFileError(ValueError):
+class BankFileError(Invalid):
     """A line that cannot be written, or a file that cannot be read; the reason is Chinese."""
 
 

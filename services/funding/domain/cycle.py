@@ -9,6 +9,7 @@ from datetime import date
 from enum import StrEnum
 
 from services.contracts.actors import ROLE_LABELS, Actor, Role
+from services.contracts.errors import Conflict
 
 
 class State(StrEnum):
@@ -81,7 +82,7 @@ MOVES: dict[Step, dict[State, State]] = {
 }
 
 
-class StepRefusedError(ValueError):
+class StepRefusedError(Conflict):
     """The batch's state, or the signer, does not allow the step; the reason is Chinese."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from services.contracts.errors import Invalid
 from services.contracts.money import Fen, yuan
 from services.funding.domain.months import Month, month_of, shift
 from services.funding.domain.policy import (
@@ -24,7 +25,7 @@ from services.funding.domain.policy import (
 LARGEST_FEN = 100_000_000
 
 
-class EntitlementError(ValueError):
+class EntitlementError(Invalid):
     """Means that no amount can be worked out from, with the reason in Chinese."""
 
 

@@ -1,0 +1,270 @@
+"""Amounts over time: a new term replaces the old one from a month on, and months that already have
+dues are reconciled with it (more: an adjustment; less: lowered if untried, recovered if paid).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from services.chassis.uow import UnitOfWork
+from services.contracts.events.funding import RecoveryRaised
+from services.contracts.ids import new_id
+from services.contracts.money import Fen
+from services.funding import ledger
+from services.funding.domain.dues import Due, Part, difference
+from services.funding.domain.ledger import Step
+from services.funding.domain.months import Month, first_day, shift
+from services.funding.models import DueRow, EntitlementRow, RecoveryRow, ShareRow, TermRow
+
+Pair = tuple[uuid.UUID, str]
+"""A covered person and a benefit."""
+
+
+def replace_from(
+    uow: UnitOfWork, entitlement_id: uuid.UUID, month: Month, new: Mapping[str, Any] | None
+) -> None:
+    """End the terms of an entitlement before ``month``; begin ``new`` (term values with shares)."""
+    uow.session.execute(
+        update(TermRow)
+        .where(
+            TermRow.entitlement_id == entitlement_id,
+            (TermRow.to_month.is_(None)) | (TermRow.to_month >= month),
+        )
+        .values(to_month=shift(month, -1))
+    )
+    if new is None:
+        return
+    term_id = new_id()
+    values = {key: value for key, value in new.items() if key != "shares"}
+    uow.session.execute(
+        insert(TermRow).values(
+            id=term_id, entitlement_id=entitlement_id, from_month=month, to_month=None, **values
+        )
+    )
+    uow.session.execute(
+        insert(ShareRow),
+        [
+            {"term_id": term_id, "person_id": uuid.UUID(person), "fen": fen}
+            for person, fen in new["shares"].items()
+        ],
+    )
+
+
+@dataclass(frozen=True)
+class _Current:
+    term_id: uuid.UUID
+    entitlement_id: uuid.UUID
+    fen: Fen
+
+
+_IN_FORCE = """
+SELECT e.benefit, s.person_id, t.from_month, t.to_month, t.id, e.id, s.fen
+FROM share s
+JOIN term t ON t.id = s.term_id
+JOIN entitlement e ON e.id = t.entitlement_id
+WHERE s.person_id = ANY(:persons) AND e.state <> 'void' AND NOT e.one_off
+"""
+
+_DUES = """
+SELECT d.id, d.person_id, d.benefit, d.month, d.part, d.cause, d.fen, d.state, d.entitlement_id,
+       d.household_id, d.division, d.budget_year,
+       EXISTS (SELECT 1 FROM payment_due pd WHERE pd.due_id = d.id AND pd.live) AS attempted
+FROM due d
+WHERE d.person_id = ANY(:persons) AND d.part <> 'instalment'
+ORDER BY d.id
+FOR UPDATE
+"""
+
+
+def reconcile(uow: UnitOfWork, pairs: Iterable[Pair], *, cause: str, reason: str) -> None:
+    """Bring months that already have dues to what the terms in force say, for some people.
+
+    Dues in a payment on its way are left as they are; the settlement of that payment reconciles
+    them. Recoveries already raised count as paid back.
+    """
+    wanted = set(pairs)
+    if not wanted:
+        return
+    persons = list({person for person, _ in wanted})
+    session = uow.session
+    terms: dict[Pair, list[tuple[Month, Month | None, _Current]]] = defaultdict(list)
+    for benefit, person, start, end, term_id, entitlement_id, fen in session.execute(
+        text(_IN_FORCE), {"persons": persons}
+    ).tuples():
+        terms[person, benefit].append((start, end, _Current(term_id, entitlement_id, fen)))
+    by_pair: dict[Pair, list[Any]] = defaultdict(list)
+    for row in session.execute(text(_DUES), {"persons": persons}):
+        if (row.person_id, row.benefit) in wanted:
+            by_pair[row.person_id, row.benefit].append(row)
+    recovered: dict[tuple[uuid.UUID, str, Month], Fen] = defaultdict(int)
+    for recovery in session.scalars(
+        select(RecoveryRow).where(RecoveryRow.person_id.in_(persons), ~RecoveryRow.cancelled)
+    ):
+        recovered[recovery.person_id, recovery.benefit, recovery.month] += recovery.fen
+    for pair, rows in by_pair.items():
+        _reconcile_pair(uow, pair, rows, terms[pair], recovered, cause, reason)
+
+
+def _reconcile_pair(
+    uow: UnitOfWork,
+    pair: Pair,
+    rows: Sequence[Any],
+    terms: Sequence[tuple[Month, Month | None, _Current]],
+    recovered: Mapping[tuple[uuid.UUID, str, Month], Fen],
+    cause: str,
+    reason: str,
+) -> None:
+    person, benefit = pair
+    months = {row.month for row in rows}
+    current = {
+        month: now
+        for month in months
+        for start, end, now in terms
+        if start <= month and (end is None or month <= end)
+    }
+    entitled = {
+        (str(person), month): (current[month].fen if month in current else 0)
+        + recovered.get((person, benefit, month), 0)
+        for month in months
+    }
+    standing = {(row.month, row.part, row.cause): row for row in rows if row.state != "closed"}
+    existing = [
+        Due(
+            person_id=str(person),
+            benefit=benefit,
+            month=row.month,
+            part=Part(row.part),
+            cause=row.cause,
+            fen=row.fen,
+            attempted=row.attempted,
+        )
+        for row in standing.values()
+    ]
+    result = difference(benefit, existing, entitled, decision_id=cause)
+    for due, fen in result.lowered:
+        _lower(uow, standing[due.month, due.part.value, due.cause], fen, cause, reason)
+    for added in result.added:
+        _add(uow, rows[0], added, current[added.month])
+    for _, month, fen in result.overpaid:
+        paid = sum(row.fen for row in rows if row.month == month and row.state == "paid")
+        over = min(fen, paid - recovered.get((person, benefit, month), 0))
+        if over > 0:
+            _raise_recovery(uow, rows[0], month, over, cause, reason)
+    for month, now in current.items():
+        uow.session.execute(
+            update(DueRow)
+            .where(
+                DueRow.person_id == person,
+                DueRow.benefit == benefit,
+                DueRow.month == month,
+                DueRow.part == Part.REGULAR.value,
+                DueRow.state != "closed",
+                DueRow.term_id != now.term_id,
+            )
+            .values(term_id=now.term_id, entitlement_id=now.entitlement_id)
+        )
+
+
+def _lower(uow: UnitOfWork, row: Any, fen: Fen, cause: str, reason: str) -> None:
+    cut = row.fen - fen
+    if row.state == "payable":  # its 应付 stands since an attempt that failed
+        ledger.transfer(
+            uow,
+            Step.WITHDRAWN,
+            cut,
+            division=row.division,
+            document=cause,
+            reason=reason,
+            due_id=row.id,
+        )
+        ledger.release_budget(uow, row.division[:6], {(row.budget_year, row.benefit): cut})
+    change: dict[str, Any] = {"fen": fen} if fen else {"state": "closed", "closed_reason": reason}
+    uow.session.execute(update(DueRow).where(DueRow.id == row.id).values(**change))
+
+
+def _add(uow: UnitOfWork, like: Any, due: Due, now: _Current) -> None:
+    uow.session.execute(
+        upsert(DueRow)
+        .values(
+            person_id=like.person_id,
+            benefit=due.benefit,
+            month=due.month,
+            part=due.part.value,
+            cause=due.cause,
+            fen=due.fen,
+            entitlement_id=now.entitlement_id,
+            term_id=now.term_id,
+            division=like.division,
+            household_id=like.household_id,
+            budget_year=int(due.month[:4]),
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+def _raise_recovery(
+    uow: UnitOfWork, like: Any, month: Month, fen: Fen, cause: str, reason: str
+) -> None:
+    recovery_id = new_id()
+    raised = uow.session.scalar(
+        upsert(RecoveryRow)
+        .values(
+            id=recovery_id,
+            entitlement_id=like.entitlement_id,
+            person_id=like.person_id,
+            household_id=like.household_id,
+            division=like.division,
+            benefit=like.benefit,
+            month=month,
+            cause=cause,
+            reason=reason,
+            fen=fen,
+            raised_on=uow.today(),
+        )
+        .on_conflict_do_nothing(index_elements=["person_id", "benefit", "month", "cause"])
+        .returning(RecoveryRow.id)
+    )
+    if raised is None:
+        return
+    ledger.transfer(
+        uow,
+        Step.RECOVERY_RAISED,
+        fen,
+        division=like.division,
+        document=str(recovery_id),
+        reason=reason,
+    )
+    uow.emit(
+        RecoveryRaised(
+            recovery_id=recovery_id,
+            person_id=like.person_id,
+            household_id=like.household_id,
+            division=like.division,
+            benefit=like.benefit,
+            months=(first_day(month),),
+            amount_fen=fen,
+            reason=reason,
+        )
+    )
+
+
+def pairs_of(uow: UnitOfWork, entitlement_ids: Iterable[uuid.UUID]) -> list[Pair]:
+    """The people and benefits that dues of some entitlements belong to."""
+    ids = list(entitlement_ids)
+    if not ids:
+        return []
+    found = uow.session.execute(
+        select(ShareRow.person_id, EntitlementRow.benefit)
+        .join(TermRow, TermRow.id == ShareRow.term_id)
+        .join(EntitlementRow, EntitlementRow.id == TermRow.entitlement_id)
+        .where(EntitlementRow.id.in_(ids))
+        .distinct()
+    )
+    return [(person, benefit) for person, benefit in found.tuples()]
