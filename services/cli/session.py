@@ -1,16 +1,19 @@
 """Who is signed in at this shell, and how a command asks a service."""
 
-import json
 import mimetypes
 import os
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
+import msgspec
+
 from deploy.local import stack
 from deploy.local.accounts import RESULTS
 from services.chassis.client import Client
+from services.contracts.commands.registry import StaffView
 from services.contracts.errors import Invalid, Unauthenticated, Unavailable
 from services.contracts.requests import Request
 
@@ -73,22 +76,38 @@ def client() -> Client:
     return Client(uri)
 
 
+class SignedInHere(msgspec.Struct, frozen=True, kw_only=True):
+    """Who signed in at this shell, until when."""
+
+    token: str
+    expires_at: datetime
+    account: str
+    staff: StaffView
+
+
+def signed_in() -> SignedInHere:
+    """Who is signed in. Raises `Unauthenticated` when nobody is, or no longer."""
+    try:
+        here = msgspec.json.decode(_file().read_bytes(), type=SignedInHere)
+    except (FileNotFoundError, msgspec.DecodeError):
+        raise Unauthenticated("还没有登录", advice="请运行 zhida login") from None
+    if here.expires_at <= datetime.now(UTC):
+        raise Unauthenticated("登录已过期", advice="请重新运行 zhida login")
+    return here
+
+
 def token() -> str:
     """The actor token of the person signed in."""
-    try:
-        kept = json.loads(_file().read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise Unauthenticated("还没有登录", advice="请运行 zhida login") from None
-    return str(kept["token"])
+    return signed_in().token
 
 
-def keep(actor_token: str) -> None:
-    """Remember the token for the next commands; only the owner of the file reads it."""
+def keep(here: SignedInHere) -> None:
+    """Remember the person for the next commands; only the owner of the file reads it."""
     file = _file()
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        json.dump({"token": actor_token}, stream)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(msgspec.json.encode(here))
 
 
 def forget() -> bool:
