@@ -28,8 +28,11 @@ from services.chassis.keys import visible_to
 FILE = RESULTS / "stack.json"
 KEYS = RESULTS / "keys.env"
 LOGS = RESULTS / "logs"
+MAIL = RESULTS / "mail"
+"""The mailbox (a Maildir) that stands for the outside world when no mail server is given."""
 PORTAL = "portal"
 PORTAL_PORT = 8000
+MAILBOX = "mailbox"
 OURS = (*SERVICES, PORTAL)
 DRAIN_SECONDS = 60
 """How long a service may finish what it has in hand before it is killed."""
@@ -43,7 +46,8 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     amqp_uri: str
     database_urls: dict[str, str]
     ports: dict[str, int]
-    """Of each service the port of its health and metrics; of the portal its pages."""
+    """Of each service the port of its health and metrics; of the portal its pages; of the mailbox
+    where it takes mail."""
     mode: str
     broker: Broker | None
     cluster: Cluster | None
@@ -85,6 +89,8 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
         }
         if name == PORTAL:
             return {**told, "PORTAL_PORT": str(self.ports[name])}
+        if name == "notify" and MAILBOX in self.ports:
+            told["NOTIFY_SMTP_URL"] = f"smtp://127.0.0.1:{self.ports[MAILBOX]}"
         return {
             **told,
             f"{name.upper()}_DATABASE_URL": self.database_urls[name],
@@ -171,14 +177,18 @@ def _plan(before: Stack | None) -> Stack:
         cluster = None
     else:
         cluster = cluster.with_free_port() if cluster else Cluster.plan(folder / "postgres")
-    ports = before.ports if before else dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
+    mode = os.environ.get("ZHIDA_MODE", "demo")
+    names = [*SERVICES, MAILBOX]
+    ports = dict(zip(names, free_ports(len(names)), strict=True)) | (before.ports if before else {})
+    if mode == "production" or os.environ.get("NOTIFY_SMTP_URL"):
+        del ports[MAILBOX]
     return Stack(
         amqp_uri=amqp_uri,
         database_urls={
             name: url or (cluster.url(name) if cluster else "") for name, url in given.items()
         },
         ports={**keep_or_replace(ports), PORTAL: next_free(PORTAL_PORT)},
-        mode=os.environ.get("ZHIDA_MODE", "demo"),
+        mode=mode,
         broker=broker,
         cluster=cluster,
     )
@@ -193,7 +203,10 @@ def _launch(keeper: Supervisor, stack: Stack, say: Say) -> None:
         home.chmod(0o711)
         server.prepare()
     keeper.launch(
-        first=[program for server in servers for program in server.programs()],
+        first=[
+            *(program for server in servers for program in server.programs()),
+            *([_mailbox(stack.ports[MAILBOX])] if MAILBOX in stack.ports else []),
+        ],
         later=[_program(stack, name) for name in OURS],
     )
 
@@ -207,6 +220,17 @@ def _program(stack: Stack, name: str) -> Program:
         account=account("root"),
         environment=stack.environment(name),
         stop_seconds=DRAIN_SECONDS,
+    )
+
+
+def _mailbox(port: int) -> Program:
+    listen, keep = f"127.0.0.1:{port}", "aiosmtpd.handlers.Mailbox"
+    return Program(
+        name=MAILBOX,
+        command=(sys.executable, "-m", "aiosmtpd", "-n", "-l", listen, "-c", keep, str(MAIL)),
+        directory=RESULTS,
+        account=account("root"),
+        stop_seconds=5,
     )
 
 

@@ -70,7 +70,7 @@ class Supervisor:
         self.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         sections = [
             self._general(),
-            *(self._section(each, rank, at_once=True) for rank, each in enumerate(first, 100)),
+            *(self._section(each, 100 + min(rank, 1), at_once=True) for rank, each in enumerate(first)),
             *(self._section(each, 200, at_once=False) for each in later),
         ]
         configuration = self.home / "supervisord.conf"

@@ -1,0 +1,148 @@
+"""`zhida up`, `down`, `status` as their user runs them, on a stack of this test's own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.local.ports import is_free
+
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(240)]
+
+ZHIDA = str(Path(sys.executable).with_name("zhida"))
+READY = {"registry", "cases", "funding", "notify", "portal"}
+PROGRAMS = READY | {"epmd", "rabbitmq", "postgres", "mailbox"}
+
+
+class Shell:
+    """A person at a shell of a machine with a home of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def zhida(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            name: value for name, value in os.environ.items() if not name.endswith("_URL")
+        }
+        return subprocess.run(
+            [ZHIDA, *arguments],
+            env={**environment, "ZHIDA_HOME": str(self.home)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def answer(self, *arguments: str) -> Any:
+        done = self.zhida(*arguments, "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def programs(self) -> dict[str, dict[str, Any]]:
+        return {row["name"]: row for row in self.answer("status")["programs"]}
+
+    def all_ready(self) -> bool:
+        programs = self.programs()
+        return programs.keys() == PROGRAMS and all(
+            row["state"] == "RUNNING" and row["ready"] in {True, None} for row in programs.values()
+        )
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 60) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A stack that is up; port 8000 is held by somebody else while it starts."""
+    shell = Shell(tmp_path_factory.mktemp("home"))
+    holder = socket.create_server(("127.0.0.1", 8000)) if is_free(8000) else None
+    try:
+        done = shell.zhida("up")
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield shell
+    finally:
+        if holder is not None:
+            holder.close()
+        shell.zhida("down", "--erase", "--yes")
+
+
+def test_up_ends_when_everything_is_ready(shell: Shell) -> None:
+    """Servers, services and portal all run and answer that they are ready."""
+    programs = shell.programs()
+    assert programs.keys() == PROGRAMS
+    assert {name for name, row in programs.items() if row["ready"]} == READY
+    assert shell.zhida("doctor").returncode == 0
+
+
+def test_a_held_port_makes_the_portal_take_the_next(shell: Shell) -> None:
+    """Somebody else's port 8000 is left to them; the portal's address is printed."""
+    address = shell.answer("up")["portal"]
+    assert int(address.rpartition(":")[2]) > 8000
+    assert address == shell.programs()["portal"]["address"]
+
+
+def test_a_second_up_is_harmless(shell: Shell) -> None:
+    """The same processes go on; nothing is restarted."""
+    before = {name: row["pid"] for name, row in shell.programs().items()}
+    first, second = shell.answer("up"), shell.answer("up")
+    assert first["portal"] == second["portal"]
+    assert {name: row["pid"] for name, row in shell.programs().items()} == before
+
+
+@pytest.mark.parametrize("name", ["cases", "portal", "postgres", "rabbitmq"])
+def test_what_dies_is_started_again(shell: Shell, name: str) -> None:
+    """kill -9 of a service or a server: it comes back and everything is ready again."""
+    pid = shell.programs()[name]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: shell.programs()[name]["pid"] not in {0, pid})
+    assert eventually(shell.all_ready)
+
+
+def test_secrets_are_readable_by_their_owner_only(shell: Shell) -> None:
+    """Keys and addresses with passwords in them: mode 0600."""
+    for name in ("keys.env", "stack.json"):
+        assert (shell.home / name).stat().st_mode & 0o077 == 0
+
+
+def test_down_leaves_no_process_and_up_finds_the_data_again(shell: Shell) -> None:
+    """Every process ends; a second down is harmless; the next up has the same databases."""
+    pids = [row["pid"] for row in shell.programs().values()]
+    assert shell.answer("down") == {"stopped": True, "erased": False}
+    assert not [pid for pid in pids if lives(pid)]
+    assert shell.answer("down") == {"stopped": False, "erased": False}
+    before = json.loads((shell.home / "stack.json").read_text())
+    shell.answer("up")
+    after = json.loads((shell.home / "stack.json").read_text())
+    assert after["database_urls"] == before["database_urls"]
+    assert eventually(shell.all_ready)
+
+
+def test_a_killed_supervisor_takes_its_programs_along(shell: Shell) -> None:
+    """Nothing runs on unsupervised, and up starts anew."""
+    pids = [row["pid"] for row in shell.programs().values()]
+    supervisor = int(Path(f"/proc/{pids[0]}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(supervisor, signal.SIGKILL)
+    assert eventually(lambda: not any(map(lives, pids)), 90)
+    shell.answer("up")
+    assert eventually(shell.all_ready)
