@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from aiosmtpd.controller import UnthreadedController
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 FILE = "mailbox.jsonl"
@@ -76,11 +75,11 @@ class Mailbox:
 async def serve(host: str, port: int, folder: Path) -> None:
     """Take messages until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
-    controller = UnthreadedController(Mailbox(folder), hostname=host, port=port, loop=loop)
+    mailbox = Mailbox(folder)
     stopped = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopped.set)
-    server = await loop.create_server(controller.factory, host=host, port=port)
+    server = await loop.create_server(lambda: SMTP(mailbox, loop=loop), host=host, port=port)
     async with server:
         await stopped.wait()
 

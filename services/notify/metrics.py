@@ -29,7 +29,7 @@ def measure(uow: UnitOfWork) -> None:
             select(Message.status, func.count())
             .where(Message.status.in_(status.value for status in SHOWN))
             .group_by(Message.status)
-        ).tuples()
+        )
     )
     for status in SHOWN:
         MESSAGES.labels(status.value).set(counts.get(status.value, 0))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from services.chassis.crypto import CannotOpen
 from services.chassis.logs import get_logger
@@ -70,7 +71,7 @@ def _residents(uow: UnitOfWork, ids: set[UUID]) -> dict[UUID, Resident]:
         return {}
     in_force = (
         select(Contact.person_id, Contact.phone)
-        .distinct(Contact.person_id)
+        .ext(distinct_on(Contact.person_id))
         .where(Contact.person_id.in_(ids))
         .order_by(Contact.person_id, Contact.epoch.desc(), Contact.version.desc())
         .subquery()

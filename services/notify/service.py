@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.chassis.service import Every, Service, command, every, project, query, react
+from services.chassis.service import Chassis, Every, Service, command, every, project, query, react
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Role
 from services.contracts.commands.notify import (
@@ -83,10 +83,25 @@ TELLERS = (Role.VILLAGE_OFFICER, Role.TOWN_CLERK)
 EVERYBODY = (*READERS, Role.SYSTEM_ADMIN, Role.FINANCE_OFFICER, Role.FEDERATION_REVIEWER)
 
 
+class NotifyChassis(Chassis):
+    """The chassis with the mail server's settings, read before the service starts.
+
+    A wrong setting stops the start.
+    """
+
+    gateway: GatewaySettings
+
+    def setup(self) -> None:
+        """Read them beside what every service reads."""
+        super().setup()
+        self.gateway = GatewaySettings.from_env(self.foundation.settings.mode)
+
+
 class NotifyService(Service):
     """Who is told."""
 
     name = "notify"
+    chassis = NotifyChassis()
 
     # copies ------------------------------------------------------------------------------------
 
@@ -148,9 +163,7 @@ class NotifyService(Service):
     @Every.decorator(0.5)
     def deliver(self) -> None:
         """Send what is due, in transactions of its own: none is open while the mail server is."""
-        mode = self.chassis.foundation.settings.mode
-        gateway = GatewaySettings.from_env(mode)
-        delivery.deliver_due(self.chassis.foundation, self.chassis.actor, gateway)
+        delivery.deliver_due(self.chassis.foundation, self.chassis.actor, self.chassis.gateway)
 
     @every(seconds=10)
     def measure(self, uow: UnitOfWork) -> None:
