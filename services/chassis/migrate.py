@@ -15,7 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, NullPool, text
 
 import services
 from services.chassis import database
@@ -29,7 +29,7 @@ def _config(service: str) -> Config:
     folder = Path(services.__file__).parent / service / "migrations"
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("version_locations", str(folder))
-    config.set_main_option("version_path_separator", "os")
+    config.set_main_option("path_separator", "os")
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
     models = importlib.import_module(f"services.{service}.models")
     config.attributes["metadata"] = [ChassisBase.metadata, models.Base.metadata]
@@ -38,7 +38,7 @@ def _config(service: str) -> Config:
 
 def upgrade(service: str, database_url: str) -> None:
     """Bring a service's database to the newest schema."""
-    with database.engine(database_url).connect() as connection:
+    with database.engine(database_url, poolclass=NullPool).connect() as connection:
         _locked(connection)
         config = _config(service)
         config.attributes["connection"] = connection
@@ -48,14 +48,14 @@ def upgrade(service: str, database_url: str) -> None:
 
 def at_head(service: str, database_url: str) -> bool:
     """Whether a database has exactly the schema of this code."""
-    with database.engine(database_url).connect() as connection:
+    with database.engine(database_url, poolclass=NullPool).connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
     return current == ScriptDirectory.from_config(_config(service)).get_current_head()
 
 
 def revise(service: str, database_url: str, message: str) -> None:
     """Write a revision that brings the database to the models."""
-    with database.engine(database_url).connect() as connection:
+    with database.engine(database_url, poolclass=NullPool).connect() as connection:
         config = _config(service)
         config.attributes["connection"] = connection
         scripts = ScriptDirectory.from_config(config)
