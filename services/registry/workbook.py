@@ -182,10 +182,11 @@ def _titles(package: zipfile.ZipFile) -> dict[str, str]:
 
 
 def read(content: bytes, *, sheet: str, others: tuple[str, ...] = ()) -> Iterator[Sheet]:
-    """Yield the sheet named ``sheet`` (or the first visible one), then those of ``others``.
+    """Yield those of ``others`` that are there, then the sheet ``sheet`` (or the first one).
 
-    Rows come as the reader process sends them; consume a sheet before asking for the next. Raises
-    ``Invalid`` as ``inspect`` does, or when the reader refuses the file or dies of it.
+    Hidden sheets are not read. Rows come as the reader process sends them; consume a sheet before
+    asking for the next. Raises ``Invalid`` as ``inspect`` does, or when the reader refuses the
+    file or dies of it.
     """
     formulas = inspect(content)
     with subprocess.Popen(
@@ -203,7 +204,6 @@ def read(content: bytes, *, sheet: str, others: tuple[str, ...] = ()) -> Iterato
             except BrokenPipeError:
                 raise _broken() from None
             frames = _Frames(process.stdout)
-            frames.expect("head")
             kind, about = frames.next()
             while kind == "sheet":
                 yield Sheet(
@@ -240,13 +240,6 @@ class _Frames:
         if kind == "error":
             raise {"password": _password, "empty": _empty}.get(content, _broken)()
         return kind, content
-
-    def expect(self, kind: str) -> Any:
-        """The content of the next frame, which is of this kind."""
-        found, content = self.next()
-        if found != kind:
-            raise _broken()
-        return content
 
     def rows(self) -> Iterator[Row]:
         """The rows of the sheet that has just begun."""

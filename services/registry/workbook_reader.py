@@ -2,8 +2,8 @@
 
 A crafted file of one kilobyte makes the parser ask for 549 GB and abort; here it takes only this
 process with it. Run as ``python -m services.registry.workbook_reader``: the file on standard input;
-on standard output frames of MessagePack, each after its length in four bytes. The first frame is
-the ``head``, then come ``rows``, then ``end``; or an ``error`` takes the place of all that follows.
+on standard output frames of MessagePack, each after its length in four bytes. For each
+sheet comes a ``sheet`` and its ``rows``; then ``end``; or an ``error`` takes the place of the rest.
 """
 
 from __future__ import annotations
@@ -52,8 +52,7 @@ def main() -> None:
             send("error", "empty")
             return
         chosen = wanted if wanted in names else names[0]
-        send("head", {"sheet": chosen, "others": [name for name in others if name in visible]})
-        for name in [chosen, *(name for name in others if name in visible)]:
+        for name in [*(name for name in others if name in visible), chosen]:
             sheet = workbook.get_sheet_by_name(name)
             first = (sheet.start or (0, 0))[0] + 1
             left = (sheet.start or (0, 0))[1]

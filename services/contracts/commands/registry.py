@@ -148,6 +148,12 @@ class ListDivisions(Query[list[DivisionView]], frozen=True, kw_only=True):
     deep: bool = False
 
 
+class LoadDivisions(Command[int], frozen=True, kw_only=True):
+    """Take in an uploaded data file of places (``zhida registry divisions extract`` makes one)."""
+
+    file_id: UUID
+
+
 # -- people and households --------------------------------------------------------------------
 
 

@@ -156,7 +156,8 @@ class PersonArrived(Event, frozen=True, kw_only=True):
 class PersonAccountChanged(Event, frozen=True, kw_only=True):
     """领款账户变更：户名与账号密封给资金服务；``changed_at`` 起 24 小时内锁定的付款先挂起。
 
-    ``carried_over`` is true for an account that came with the roster: it is not held.
+    ``carried_over`` is true for a first account, given at registration or with the roster: nothing
+    was changed, so nothing is held.
     """
 
     person_id: UUID
@@ -257,3 +258,18 @@ class RosterImportUndone(Event, frozen=True, kw_only=True):
 
     import_id: UUID
     division: str
+
+
+@event("bureau_event.refused.v1", audience=Audience.BUREAUS, subject="event_id")
+class BureauEventRefused(Event, frozen=True, kw_only=True):
+    """部门事件被拒收：``event_id`` 是原事件编号，``code``、``field``、``reason`` 说明原因。
+
+    Bound to the queue ``bureau.<bureau>.refusals``; a bureau reads those that carry its own name.
+    """
+
+    event_id: UUID
+    bureau: str
+    division: str
+    code: str
+    field: str | None
+    reason: str

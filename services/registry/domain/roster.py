@@ -310,7 +310,7 @@ class _Checker:
         """Take in one data row; blank rows do not count."""
         width = len(cells)
         raw = [cells[p] if 0 <= p < width else None for p in self.positions]
-        text = [_text(cell) for cell in raw]
+        text = [cell_text(cell) for cell in raw]
         if not any(text):
             return
         self.rows += 1
@@ -911,7 +911,8 @@ def _shown(column: int, value: str) -> str:
     return identity_number.mask(value) if column in _SENSITIVE else value[:60]
 
 
-def _text(cell: Cell) -> str:
+def cell_text(cell: Cell) -> str:
+    """What a cell shows: text stripped, whole numbers without a point, nothing for empty."""
     if cell is None:
         return ""
     if isinstance(cell, str):
@@ -929,3 +930,18 @@ def _mangled(cell: Cell) -> bool:
 def _decimal(cell: float) -> str:
     """A spreadsheet's float as the decimal people see (15 significant digits)."""
     return format(cell, ".15g") if abs(cell) < 1e15 else format(cell, ".0f")
+
+
+def is_name(text: str) -> bool:
+    """Whether this can be a person's name."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_phone(digits: str) -> bool:
+    """Whether this is a mobile or fixed-line number (digits only)."""
+    return _PHONE.fullmatch(digits) is not None
+
+
+def is_account(digits: str) -> bool:
+    """Whether this can be a bank account (digits only)."""
+    return _ACCOUNT.fullmatch(digits) is not None

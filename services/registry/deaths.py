@@ -1,0 +1,321 @@
+"""Deaths: told by public security or by an officer; the registry knows who is meant.
+
+A bureau's event names the person by a number sealed to registry's key; it is opened here, at the
+door, and kept only under registry's own keys. Death is final: only a revocation that names the
+first event undoes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple
+from uuid import UUID
+
+from joserfc import jwe
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
+from sqlalchemy import select
+
+from services.chassis.inbox import Delivery
+from services.chassis.uow import UnitOfWork
+from services.contracts.commands.registry import (
+    ListWaitingNotices,
+    PersonView,
+    RecordDeath,
+    WaitingNotice,
+)
+from services.contracts.errors import Conflict, Invalid, ZhidaError
+from services.contracts.events import Event
+from services.contracts.events.bureaus import DeathRegistered, DeathRevoked
+from services.contracts.events.registry import (
+    BureauEventRefused,
+    PersonDeathRevoked,
+    PersonDied,
+)
+from services.contracts.ids import new_id
+from services.registry import announcements, people, queries, responsibility
+from services.registry.domain import identity_number
+from services.registry.models import BureauNotice, Household, Person, Staff
+from services.registry.settings import registry_settings
+
+ALGORITHMS = ["ECDH-ES+A256KW", "ECDH-ES", "A256GCM", "A128GCM"]
+DIED, REVOKED = "death_registered", "death_revoked"
+
+
+class _Told(NamedTuple):
+    delivery: Delivery
+    event: DeathRegistered | DeathRevoked
+    bureau: str
+    number: str
+    hashed: bytes
+
+
+class _Refused(ZhidaError):
+    code = "refused"
+
+
+def on_registered(uow: UnitOfWork, events: Sequence[DeathRegistered]) -> None:
+    """Mark whom we know; the others wait until somebody registers them."""
+    told = _open(uow, events)
+    revoked = set(
+        uow.session.scalars(
+            select(BureauNotice.revokes).where(
+                BureauNotice.kind == REVOKED,
+                BureauNotice.revokes.in_([str(t.delivery.event_id) for t in told]),
+            )
+        )
+    )
+    known = _people(uow, [t.hashed for t in told])
+    for each in told:
+        assert isinstance(each.event, DeathRegistered)
+        person = known.get(each.hashed)
+        event_id = each.delivery.event_id
+        if str(event_id) in revoked:
+            _keep(uow, each, state="revoked", person=person)
+            continue
+        _keep(uow, each, state="applied" if person else "waiting", person=person)
+        if person is not None:
+            _mark(uow, person, each.event, each.bureau, str(event_id))
+
+
+def on_revoked(uow: UnitOfWork, events: Sequence[DeathRevoked]) -> None:
+    """Take back the death that the named event told of, and no other."""
+    told = _open(uow, events)
+    known = _people(uow, [t.hashed for t in told])
+    for each in told:
+        assert isinstance(each.event, DeathRevoked)
+        person = known.get(each.hashed)
+        _keep(uow, each, state="applied", person=person)
+        try:
+            first = uow.session.get(BureauNotice, UUID(each.event.revokes))
+        except ValueError:
+            first = None
+        if first is not None and first.identity_index == each.hashed:
+            first.state = "revoked"
+        if person is not None and person.death_source == each.event.revokes:
+            _revive(uow, person, each.event.revokes, str(each.delivery.event_id))
+
+
+def record(uow: UnitOfWork, command: RecordDeath) -> PersonView:
+    """An officer reports a death."""
+    person = people.on_record(uow, command.person_id)
+    if person.deceased_on is not None:
+        raise Conflict(f"{person.name}已登记死亡", field="person_id", reason="deceased")
+    if command.died_on > uow.today() or command.died_on < person.birth_date:
+        raise Invalid("死亡日期不对", field="died_on", advice="应在出生之后、今天以前")
+    if not command.evidence.strip():
+        raise Invalid("请写明依据", field="evidence", advice="如死亡证明编号、火化证编号")
+    record_id = str(new_id())
+    _die(uow, person, command.died_on, "officer", record_id)
+    uow.audit("person.died", "person", person.id, source="officer", evidence=command.evidence)
+    return queries.person_view(uow, person)
+
+
+def match_waiting(uow: UnitOfWork, registered: Sequence[Person]) -> None:
+    """Hold newly registered people against the notices that wait."""
+    by_index = {bytes(person.identity_index): person for person in registered}
+    notices = uow.session.scalars(
+        select(BureauNotice).where(
+            BureauNotice.state == "waiting", BureauNotice.identity_index.in_(by_index)
+        )
+    )
+    for notice in notices:
+        assert notice.identity_index is not None
+        assert notice.happened_on is not None
+        person = by_index[bytes(notice.identity_index)]
+        notice.state, notice.person_id = "applied", person.id
+        if person.deceased_on is None:
+            _die(uow, person, notice.happened_on, notice.bureau, str(notice.event_id))
+            uow.audit("person.died", "person", person.id, source=notice.bureau)
+
+
+def list_waiting(uow: UnitOfWork, query: ListWaitingNotices) -> list[WaitingNotice]:
+    """Notices that matched nobody yet."""
+    rows = uow.session.scalars(
+        select(BureauNotice)
+        .where(BureauNotice.state == "waiting")
+        .order_by(BureauNotice.received_at)
+        .limit(min(query.limit, 1000))
+    )
+    return [
+        WaitingNotice(
+            event_id=row.event_id,
+            bureau=row.bureau,
+            kind=row.kind,
+            division=row.division,
+            happened_on=row.happened_on,
+            received_at=row.received_at,
+        )
+        for row in rows
+        if row.happened_on is not None
+    ]
+
+
+# -- at the door ------------------------------------------------------------------------------
+
+
+def _open(uow: UnitOfWork, events: Sequence[Event]) -> list[_Told]:
+    """Open what can be opened; refuse the rest to the bureau, changing nothing."""
+    told: list[_Told] = []
+    for delivery, event in zip(uow.deliveries, events, strict=True):
+        assert isinstance(event, (DeathRegistered, DeathRevoked))
+        bureau = delivery.type.split(".", 1)[0]
+        try:
+            _check_sender(bureau, delivery.origin_user)
+            number = identity_number.read(_unseal(event.identity_number), uow.today()).number
+            if isinstance(event, DeathRegistered) and event.died_on > uow.today():
+                raise _Refused("死亡日期晚于今天", field="died_on", reason="future_date")
+        except ZhidaError as refused:
+            _refuse(uow, delivery, event, bureau, refused)
+            continue
+        told.append(_Told(delivery, event, bureau, number, uow.cipher.blind_index(number)))
+    return told
+
+
+def _check_sender(bureau: str, user: str | None) -> None:
+    """The broker vouches for ``user_id``: a bureau speaks only under its own name."""
+    if user is None or user.removeprefix("bureau_") != bureau:
+        raise _Refused("事件未带发送单位，或与发送单位不符", field="user_id", reason="wrong_sender")
+
+
+def _unseal(sealed: str) -> str:
+    if sealed.count(".") != 4:
+        raise _Refused(
+            "身份证号未加密：应以 JWE 密封给登记服务",
+            field="identity_number",
+            reason="plain_number",
+        )
+    key = ECKey.import_key(json.loads(registry_settings().bureau_key))
+    try:
+        opened = jwe.decrypt_compact(sealed, key, algorithms=ALGORITHMS)
+    except (JoseError, ValueError) as error:
+        raise _Refused(
+            "身份证号密文无法打开：请核对对接单上的公钥",
+            field="identity_number",
+            reason="cannot_open",
+        ) from error
+    return (opened.plaintext or b"").decode("utf-8", "replace")
+
+
+def _refuse(
+    uow: UnitOfWork,
+    delivery: Delivery,
+    event: DeathRegistered | DeathRevoked,
+    bureau: str,
+    refused: ZhidaError,
+) -> None:
+    uow.session.add(
+        BureauNotice(
+            event_id=delivery.event_id,
+            bureau=bureau,
+            kind=delivery.type,
+            division=event.division,
+            reference=event.certificate_no,
+            state="refused",
+        )
+    )
+    uow.session.flush()
+    uow.audit(
+        "bureau_event.refused", "bureau_event", delivery.event_id, reason=refused.reason or ""
+    )
+    uow.emit(
+        BureauEventRefused(
+            event_id=delivery.event_id,
+            bureau=bureau,
+            division=event.division,
+            code=refused.reason or refused.code,
+            field=refused.field,
+            reason=refused.message,
+        )
+    )
+
+
+def _keep(uow: UnitOfWork, told: _Told, *, state: str, person: Person | None) -> None:
+    event_id = told.delivery.event_id
+    died = isinstance(told.event, DeathRegistered)
+    uow.session.add(
+        BureauNotice(
+            event_id=event_id,
+            bureau=told.bureau,
+            kind=DIED if died else REVOKED,
+            division=told.event.division,
+            identity=uow.cipher.encrypt(
+                told.number, table="bureau_notice", row=event_id, column="identity"
+            ),
+            identity_index=told.hashed,
+            happened_on=told.event.died_on if isinstance(told.event, DeathRegistered) else None,
+            revokes=told.event.revokes if isinstance(told.event, DeathRevoked) else None,
+            reference=told.event.certificate_no,
+            state=state,
+            person_id=person.id if person else None,
+        )
+    )
+
+
+def _people(uow: UnitOfWork, indexes: Sequence[bytes]) -> dict[bytes, Person]:
+    rows = uow.session.scalars(
+        select(Person)
+        .where(Person.identity_index.in_(indexes), Person.removed.is_(False))
+        .order_by(Person.id)
+        .with_for_update()
+    )
+    return {bytes(person.identity_index): person for person in rows}
+
+
+# -- what it means ----------------------------------------------------------------------------
+
+
+def _mark(
+    uow: UnitOfWork, person: Person, event: DeathRegistered, bureau: str, event_id: str
+) -> None:
+    if person.deceased_on is not None:
+        return  # told before, by an officer or another event: the first stands
+    _die(uow, person, event.died_on, bureau, event_id)
+    uow.audit("person.died", "person", person.id, source=bureau, event=event_id)
+
+
+def _die(uow: UnitOfWork, person: Person, died_on: date, source: str, source_id: str) -> None:
+    person.deceased_on = died_on
+    person.death_source = source_id
+    person.version += 1
+    household = uow.session.get_one(Household, person.household_id, with_for_update=True)
+    household.version += 1
+    uow.session.flush()
+    uow.emit(
+        PersonDied(
+            person_id=person.id,
+            household_id=person.household_id,
+            division=person.division,
+            died_on=died_on,
+            source=source,
+            source_event_id=source_id,
+            officer_id=person.officer_id,
+        )
+    )
+    uow.emit(*announcements.people_recorded(uow, [person]))
+    uow.emit(announcements.household_recorded(uow, household))
+
+
+def _revive(uow: UnitOfWork, person: Person, revokes: str, event_id: str) -> None:
+    officer = uow.session.get_one(Staff, person.officer_id)
+    if not officer.active:
+        person.officer_id = responsibility.officer_of(uow, person.division).id
+    person.deceased_on = person.death_source = None
+    person.version += 1
+    household = uow.session.get_one(Household, person.household_id, with_for_update=True)
+    household.version += 1
+    uow.session.flush()
+    uow.audit("person.death_revoked", "person", person.id, event=event_id)
+    uow.emit(
+        PersonDeathRevoked(
+            person_id=person.id,
+            household_id=person.household_id,
+            division=person.division,
+            revokes=revokes,
+            source_event_id=event_id,
+        )
+    )
+    uow.emit(*announcements.people_recorded(uow, [person]))
+    uow.emit(announcements.household_recorded(uow, household))

@@ -1,0 +1,321 @@
+"""People and households on record: registering them, and what changes about them later."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from uuid import UUID
+
+from sqlalchemy import func, insert, select, text, update
+
+from services.chassis.uow import UnitOfWork
+from services.contracts.commands.registry import (
+    AddMember,
+    ChangePhone,
+    HouseholdView,
+    NewMember,
+    PersonView,
+    RecordPerson,
+    RegisterHousehold,
+)
+from services.contracts.errors import Conflict, Invalid, NotFound, Stale
+from services.contracts.events.registry import PersonRegistered
+from services.contracts.ids import new_id
+from services.registry import announcements, deaths, divisions, queries, responsibility, staff
+from services.registry.domain import identity_number, roster
+from services.registry.domain.benefits import CATEGORIES, DISABILITY, HEAD, KINSHIP_SPELLINGS
+from services.registry.domain.pinyin import initials
+from services.registry.models import Household, Person, PersonCategory, Staff
+
+_PHONE_ADVICE = "请填 11 位手机号或带区号的固话"
+
+
+def register(uow: UnitOfWork, command: RegisterHousehold) -> HouseholdView:
+    """Put a household and its members on record."""
+    uow.require(command.division)
+    place = divisions.village(uow, command.division)
+    heads = [m for m in command.members if KINSHIP_SPELLINGS.get(m.relation) == HEAD]
+    if len(heads) != 1:
+        raise Invalid(
+            "一户应有且只有一个户主", field="members", advice="请把其中一人的关系填为户主"
+        )
+    officer = _officer(uow, command.officer_no, place.code)
+    household = Household(
+        id=new_id(),
+        number=_free_number(uow, command.household_no, place.code),
+        division=place.code,
+        version=1,
+    )
+    if command.address:
+        household.address = uow.cipher.encrypt(
+            command.address, table="household", row=household.id, column="address"
+        )
+    uow.session.add(household)
+    uow.session.flush()
+    people = [_register(uow, household, member, officer) for member in command.members]
+    head = next(person for person in people if person.is_head)
+    household.head_person_id = household.payee_person_id = head.id
+    _tell_of_new(uow, household, people)
+    uow.audit("household.registered", "household", household.id, members=len(people))
+    deaths.match_waiting(uow, people)
+    return queries.household_view(uow, household)
+
+
+def add_member(uow: UnitOfWork, command: AddMember) -> PersonView:
+    """Put one more person into a household (not a second head)."""
+    household = _household(uow, command.household_id)
+    if KINSHIP_SPELLINGS.get(command.member.relation) == HEAD:
+        raise Conflict("该户已有户主", field="member.relation", advice="请填写与户主的关系")
+    if not command.reason.strip():
+        raise Invalid("请写明增加成员的原因", field="reason")
+    officer_id = uow.session.scalar(
+        select(Person.officer_id).where(Person.id == household.head_person_id)
+    )
+    officer = uow.session.get(Staff, officer_id) if officer_id else None
+    if officer is None or not officer.active:
+        officer = responsibility.officer_of(uow, household.division)
+    person = _register(uow, household, command.member, officer)
+    household.version += 1
+    _tell_of_new(uow, household, [person])
+    uow.audit(
+        "person.added", "person", person.id, household=household.number, reason=command.reason
+    )
+    deaths.match_waiting(uow, [person])
+    return queries.person_view(uow, person)
+
+
+def record(uow: UnitOfWork, command: RecordPerson) -> PersonView:
+    """Set a person's categories and disability."""
+    person = living(uow, command.person_id)
+    if person.version != command.version:
+        raise Stale("资料已被他人修改", advice="请刷新后重新填写")
+    if not command.reason.strip():
+        raise Invalid("请写明变更原因", field="reason")
+    codes = {_category(word) for word in command.categories}
+    current = {
+        category.code
+        for category in announcements.current_categories(uow, [person.id]).get(person.id, [])
+    }
+    uow.session.execute(
+        update(PersonCategory)
+        .where(
+            PersonCategory.person_id == person.id,
+            PersonCategory.until.is_(None),
+            PersonCategory.code.in_(current - codes),
+        )
+        .values(until=uow.today())
+    )
+    _add_categories(uow, person.id, codes - current)
+    person.disability = _disability(command.disability)
+    person.version += 1
+    uow.audit(
+        "person.recorded",
+        "person",
+        person.id,
+        categories=sorted(codes),
+        disability=person.disability,
+        reason=command.reason,
+    )
+    uow.emit(*announcements.people_recorded(uow, [person]))
+    return queries.person_view(uow, person)
+
+
+def change_phone(uow: UnitOfWork, command: ChangePhone) -> PersonView:
+    """Record a phone number, or that there is none."""
+    person = living(uow, command.person_id)
+    phone = _phone(command.phone)
+    person.phone = (
+        uow.cipher.encrypt(phone, table="person", row=person.id, column="phone") if phone else None
+    )
+    person.contact_version += 1
+    uow.audit("person.phone_changed", "person", person.id)
+    uow.session.flush()
+    uow.emit(announcements.contact_changed(uow, person, phone))
+    return queries.person_view(uow, person)
+
+
+def on_record(uow: UnitOfWork, person_id: UUID) -> Person:
+    """A person within the actor's divisions, locked. Raises ``NotFound`` or ``Forbidden``."""
+    person = uow.session.get(Person, person_id, with_for_update=True)
+    if person is None or person.removed:
+        raise NotFound("没有这个人", field="person_id")
+    uow.require(person.division)
+    return person
+
+
+def living(uow: UnitOfWork, person_id: UUID) -> Person:
+    """As ``on_record``; raises ``Conflict`` for the dead."""
+    person = on_record(uow, person_id)
+    if person.deceased_on is not None:
+        raise Conflict(f"{person.name}已登记死亡", field="person_id", reason="deceased")
+    return person
+
+
+def _household(uow: UnitOfWork, household_id: UUID) -> Household:
+    household = uow.session.get(Household, household_id, with_for_update=True)
+    if household is None or household.removed:
+        raise NotFound("没有这一户", field="household_id")
+    uow.require(household.division)
+    return household
+
+
+def _register(uow: UnitOfWork, household: Household, member: NewMember, officer: Staff) -> Person:
+    identity = identity_number.read(member.identity_number, uow.today())
+    index = uow.cipher.blind_index(identity.number)
+    _refuse_known(uow, index)
+    relation = KINSHIP_SPELLINGS.get(member.relation)
+    if relation is None:
+        raise Invalid(f"不认识的与户主关系“{member.relation}”", field="relation")
+    name = member.name.strip()
+    if not roster.is_name(name):
+        raise Invalid("姓名为空或含有非文字字符", field="name", advice="请按身份证填写")
+    person_id = new_id()
+
+    def sealed(value: str | None, column: str) -> bytes | None:
+        return (
+            uow.cipher.encrypt(value, table="person", row=person_id, column=column)
+            if value
+            else None
+        )
+
+    phone = _phone(member.phone)
+    account = account_number(member.account_number)
+    person = Person(
+        id=person_id,
+        household_id=household.id,
+        division=household.division,
+        name=name,
+        initials=initials(name),
+        sex="女" if identity.female else "男",
+        birth_date=identity.birth,
+        identity=sealed(identity.number, "identity"),
+        identity_index=index,
+        relation=relation,
+        is_head=relation == HEAD,
+        disability=_disability(member.disability),
+        officer_id=officer.id,
+        phone=sealed(phone, "phone"),
+        account_name=sealed(member.account_name or (name if account else None), "account_name"),
+        account_number=sealed(account, "account_number"),
+        bank=member.bank,
+        registered_on=uow.today(),
+        version=1,
+        contact_version=1,
+        account_version=1 if account else 0,
+        beneficiary=False,
+        removed=False,
+    )
+    uow.session.add(person)
+    uow.session.flush()
+    _add_categories(uow, person.id, {_category(word) for word in member.categories})
+    if account:
+        name_of_account = member.account_name or name
+        uow.emit(
+            announcements.account_changed(
+                uow, person, name=name_of_account, number=account, at=uow.now(), carried_over=True
+            )
+        )
+    uow.emit(announcements.contact_changed(uow, person, phone))
+    return person
+
+
+def _tell_of_new(uow: UnitOfWork, household: Household, people: Sequence[Person]) -> None:
+    responsibility.begin(uow, people, "登记建档")
+    uow.emit(announcements.household_recorded(uow, household))
+    uow.emit(*announcements.people_recorded(uow, people))
+    uow.emit(
+        *(
+            PersonRegistered(
+                person_id=person.id,
+                household_id=household.id,
+                division=person.division,
+                registered_on=person.registered_on,
+            )
+            for person in people
+        )
+    )
+
+
+def _refuse_known(uow: UnitOfWork, index: bytes) -> None:
+    row = uow.session.execute(
+        select(Person.division, Household.number)
+        .join(Household, Household.id == Person.household_id)
+        .where(Person.identity_index == index, Person.removed.is_(False))
+    ).one_or_none()
+    if row is not None:
+        place = divisions.named(uow, [row.division]).get(row.division, row.division)
+        raise Conflict(
+            f"该身份证号已登记在{place}户 {row.number}",
+            field="identity_number",
+            advice="请在原户办理，或先办迁移",
+            reason="already_registered",
+        )
+
+
+def _free_number(uow: UnitOfWork, given: str | None, village: str) -> str:
+    if given:
+        taken = uow.session.scalar(
+            select(Household.id).where(Household.number == given, Household.removed.is_(False))
+        )
+        if taken:
+            raise Conflict(
+                f"户编号 {given} 已有", field="household_no", advice="请留空，由系统编号"
+            )
+        return given
+    uow.session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtext(:key))"), {"key": f"household:{village}"}
+    )
+    last = uow.session.scalar(
+        select(func.max(Household.number)).where(Household.number.like(f"{village}____"))
+    )
+    return f"{village}{int(last[12:]) + 1 if last and last[12:].isdigit() else 1:04d}"
+
+
+def _officer(uow: UnitOfWork, staff_no: str | None, village: str) -> Staff:
+    if not staff_no:
+        return responsibility.officer_of(uow, village)
+    officer = staff.by_number(uow, staff_no)
+    responsibility.require_covering(officer, village)
+    return officer
+
+
+def _add_categories(uow: UnitOfWork, person_id: UUID, codes: set[str]) -> None:
+    if codes:
+        today: date = uow.today()
+        uow.session.execute(
+            insert(PersonCategory),
+            [{"person_id": person_id, "code": code, "since": today} for code in sorted(codes)],
+        )
+
+
+def _category(word: str) -> str:
+    return CATEGORIES.get(word.strip(), word.strip())
+
+
+def _disability(text_given: str | None) -> str | None:
+    if not text_given or not text_given.strip():
+        return None
+    match = DISABILITY.fullmatch(text_given.strip())
+    if match is None:
+        raise Invalid(
+            f"不认识的残疾类别“{text_given}”", field="disability", advice="请填写如 肢体二级"
+        )
+    return f"{match[1]}{match[2]}级"
+
+
+def _phone(given: str | None) -> str | None:
+    phone = re.sub(r"[\s-]", "", given or "")
+    if phone and not roster.is_phone(phone):
+        raise Invalid("不是手机号或固定电话", field="phone", advice=_PHONE_ADVICE)
+    return phone or None
+
+
+def account_number(given: str | None) -> str | None:
+    """The digits of an account as typed. Raises ``Invalid`` (field account_number)."""
+    account = re.sub(r"[\s-]", "", given or "")
+    if account and not roster.is_account(account):
+        raise Invalid(
+            "银行账号应为 8 至 32 位数字", field="account_number", advice="请核对存折或社保卡"
+        )
+    return account or None
