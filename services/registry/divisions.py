@@ -88,7 +88,7 @@ def named(uow: UnitOfWork, codes: Iterable[str]) -> dict[str, str]:
     rows = uow.session.execute(
         select(Division.code, Division.short_name).where(Division.code.in_(set(codes)))
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def village(uow: UnitOfWork, code: str) -> Division:

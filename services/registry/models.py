@@ -201,7 +201,8 @@ class Person(Base):
     disability: Mapped[str | None]
     officer_id: Mapped[uuid.UUID]
     officer_in_post: Mapped[bool | None] = mapped_column(
-        Boolean, Computed("CASE WHEN deceased_on IS NULL AND NOT removed THEN true END")
+        Boolean,
+        Computed("CASE WHEN deceased_on IS NULL AND NOT removed THEN true END", persisted=True),
     )
     beneficiary: Mapped[bool] = mapped_column(server_default=text("false"))
     deceased_on: Mapped[date | None]

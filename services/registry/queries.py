@@ -291,9 +291,7 @@ def person_views(uow: UnitOfWork, people: Sequence[Person]) -> list[PersonView]:
             select(Household.id, Household.number).where(
                 Household.id.in_({person.household_id for person in people})
             )
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     return [
         PersonView(

@@ -136,7 +136,7 @@ def read_coverage(uow: UnitOfWork, query: ReadCoverage) -> list[CoverageLine]:
     inner = posts.subquery()
     at = func.substr(inner.c.scope, 1, width)
     officers: dict[str, int] = dict(
-        uow.session.execute(select(at, func.count(inner.c.id.distinct())).group_by(at)).tuples()
+        uow.session.execute(select(at, func.count(inner.c.id.distinct())).group_by(at)).all()
     )
     rows = uow.session.scalars(
         select(Division)

@@ -355,7 +355,7 @@ class _Writer:
         self.today = uow.today()
         self.now = uow.now()
         self.officers: dict[str, UUID] = dict(
-            uow.session.execute(select(Staff.staff_no, Staff.id)).tuples().all()
+            uow.session.execute(select(Staff.staff_no, Staff.id)).all()
         )
         given = read.roster
         self.person_ids = {

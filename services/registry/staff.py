@@ -184,14 +184,14 @@ def staff_views(uow: UnitOfWork, staff: Sequence[Staff]) -> list[StaffView]:
             select(StaffAccount.staff_id, StaffAccount.account).where(
                 StaffAccount.staff_id.in_(ids)
             )
-        ).tuples()
+        ).all()
     )
     people = dict(
         uow.session.execute(
             select(Person.officer_id, func.count())
             .where(Person.officer_id.in_(ids), Person.officer_in_post.is_(True))
             .group_by(Person.officer_id)
-        ).tuples()
+        ).all()
     )
     return [
         StaffView(

@@ -355,7 +355,7 @@ def upgrade() -> None:
             "officer_in_post",
             sa.Boolean(),
             sa.Computed(
-                "CASE WHEN deceased_on IS NULL AND NOT removed THEN true END",
+                "CASE WHEN deceased_on IS NULL AND NOT removed THEN true END", persisted=True
             ),
             nullable=True,
         ),
