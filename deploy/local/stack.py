@@ -29,7 +29,7 @@ FILE = RESULTS / "stack.json"
 KEYS = RESULTS / "keys.env"
 LOGS = RESULTS / "logs"
 MAIL = RESULTS / "mail"
-"""The mailbox (a Maildir) that stands for the outside world when no mail server is given."""
+"""The mailbox that stands for the outside world when no mail server is given: `mailbox.read`."""
 PORTAL = "portal"
 PORTAL_PORT = 8000
 MAILBOX = "mailbox"
@@ -224,11 +224,11 @@ def _program(stack: Stack, name: str) -> Program:
 
 
 def _mailbox(port: int) -> Program:
-    listen, keep = f"127.0.0.1:{port}", "aiosmtpd.handlers.Mailbox"
+    module = ("-m", "deploy.local.mailbox", "--port", str(port), "--folder", str(MAIL))
     return Program(
         name=MAILBOX,
-        command=(sys.executable, "-m", "aiosmtpd", "-n", "-l", listen, "-c", keep, str(MAIL)),
-        directory=RESULTS,
+        command=(sys.executable, *module),
+        directory=PROJECT,
         account=account("root"),
         stop_seconds=5,
     )

@@ -301,6 +301,6 @@ def test_numbers_replaced_shortly_before_an_account_change_are_told_too() -> Non
         confirmed_on=date(2026, 11, 2),
     )
     drafts = occasions.account_change_confirmed(event, WORDS, earlier_contacts=(1, 2))
-    assert [draft.contact_version for draft in drafts] == [None, 1, 2]
+    assert [draft.contact_id for draft in drafts] == [None, 1, 2]
     assert len({draft.id for draft in drafts}) == 3
     assert all(draft.audience is Audience.RESIDENT for draft in drafts)
