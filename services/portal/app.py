@@ -18,6 +18,7 @@ from services.portal import api
 from services.portal.desk import Desk, Services
 from services.portal.headers import SafeHeaders
 from services.portal.observed import Observed, observation
+from services.portal.places import Gazetteer
 from services.portal.rendering import STATIC, environment
 from services.portal.rooms import ROOMS
 from services.portal.sessions import SessionCookie
@@ -38,6 +39,7 @@ def create_app(services: Services, settings: PortalSettings) -> ASGIApp:
     app = FastAPI(title="直达", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.services = services
     app.state.cookie = SessionCookie(settings.session_secret, secure=settings.secure_cookies)
+    app.state.gazetteer = Gazetteer()
     app.state.templates = environment(settings)
     app.state.upload_limit = settings.upload_megabytes * 1048576
     for room in ROOMS:
@@ -78,7 +80,10 @@ def _broken(request: Request, error: Exception) -> Response:
     """A fault of ours: said plainly on the page, whole in the log."""
     log.error("request failed", exc_info=error)
     return _desk_of(request).refused(
-        Broken("系统出了故障，刚才的操作可能没有完成", advice="请稍后核对结果再重试；仍不行请告知管理员")
+        Broken(
+            "系统出了故障，刚才的操作可能没有完成",
+            advice="请稍后核对结果再重试；仍不行请告知管理员",
+        )
     )
 
 

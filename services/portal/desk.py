@@ -9,37 +9,54 @@ with an error summary and everything that was typed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from http import HTTPStatus
-from typing import Annotated, Any, Protocol, TypeVar, runtime_checkable
+from mimetypes import guess_type
+from typing import Annotated, Any, Protocol, TypeVar
 from urllib.parse import quote
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from fastapi import Depends, Request
 from jinja2 import Environment
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from services.contracts.actors import Role
-from services.contracts.errors import Forbidden, Invalid, Unauthenticated, ZhidaError
+from services.contracts.actors import Actor, Role
+from services.contracts.commands.common import FileView, ReadClock
+from services.contracts.commands.registry import DivisionView, ListDivisions
+from services.contracts.errors import Forbidden, Invalid, Unauthenticated, Unavailable, ZhidaError
 from services.contracts.requests import Command, Query
 from services.contracts.requests import Request as ServiceRequest
 from services.portal.forms import Form, Problem, problems_of
+from services.portal.places import Gazetteer, Town
 from services.portal.sessions import COOKIE, Session, SessionCookie, fresh
 
 R = TypeVar("R")
 
 
-@runtime_checkable
 class Services(Protocol):
     """The way to the services; in the city and on a laptop it is RPC over the broker."""
 
     def call(
-        self, request: ServiceRequest[R], *, token: str | None = None, key: str | None = None
+        self,
+        request: ServiceRequest[R],
+        *,
+        token: str | None = None,
+        key: str | None = None,
+        purpose: str | None = None,
+        service: str | None = None,
+        timeout: float | None = None,
     ) -> R:
         """Ask the owner of the answer. ``key`` makes a command idempotent."""
         ...
 
-    def ready(self) -> None:
-        """Raise ``Unavailable`` when the services cannot be reached."""
+    def upload(
+        self, service: str, name: str, content: bytes, media_type: str, *, token: str
+    ) -> UUID:
+        """Hand a file to a service; its id."""
+        ...
+
+    def download(self, service: str, file_id: UUID, *, token: str) -> tuple[FileView, bytes]:
+        """A stored file and its content."""
         ...
 
 
@@ -48,6 +65,7 @@ class Portal(Protocol):
 
     services: Services
     cookie: SessionCookie
+    gazetteer: Gazetteer
     templates: Environment
 
 
@@ -60,6 +78,7 @@ class Desk:
         self.form = form
         self.problems: tuple[Problem, ...] = ()
         self.again: Callable[[], Response] | None = None
+        self.away: set[str] = set()
         self._portal = portal
         self._status = HTTPStatus.OK
 
@@ -72,9 +91,22 @@ class Desk:
         request.state.desk = desk
         return desk
 
-    def ask(self, query: Query[R]) -> R:
-        """Put a question to the service that owns the answer."""
-        return self._portal.services.call(query, token=self.session.token)
+    def ask(self, query: Query[R], *, purpose: str | None = None) -> R:
+        """Put a question to the service that owns the answer.
+
+        A look at a person's whole numbers needs a ``purpose``, which is kept.
+        """
+        return self._portal.services.call(query, token=self.session.token, purpose=purpose)
+
+    def try_ask(self, query: Query[R]) -> R | None:
+        """The same for a part of a page that may be missing while its service is away."""
+        try:
+            return self.ask(query)
+        except Unavailable:
+            self.away.add(query.service())
+        except Forbidden:
+            pass
+        return None
 
     def do(self, command: Command[R]) -> R:
         """Give a command. The form's own key makes a double click or a reload harmless."""
@@ -82,8 +114,31 @@ class Desk:
         return self._portal.services.call(command, token=self.session.token, key=key)
 
     def has(self, *roles: Role) -> bool:
-        """Whether the signed-in person holds one of ``roles`` (for what to show, not for rights)."""
+        """Whether the signed-in person holds one of ``roles`` (to choose what to show)."""
         return self.session.has(*roles)
+
+    @property
+    def actor(self) -> Actor:
+        """Who is signed in."""
+        if self.session.actor is None:
+            raise Unauthenticated("请先登录")
+        return self.session.actor
+
+    def place(self, code: str) -> str:
+        """The name of a division."""
+        return self._portal.gazetteer.name(code, self._divisions)
+
+    def today(self) -> date:
+        """The business date, as registry sees it."""
+        services, token = self._portal.services, self.session.token
+        return services.call(ReadClock(), token=token, service="registry").today
+
+    def towns(self) -> tuple[Town, ...]:
+        """The towns and villages within the person's scopes, to choose from."""
+        return self._portal.gazetteer.towns(self.actor.divisions, self._divisions)
+
+    def _divisions(self, county: str) -> list[DivisionView]:
+        return self.ask(ListDivisions(parent=county, deep=True))
 
     @property
     def partial(self) -> bool:
@@ -94,7 +149,7 @@ class Desk:
         """A value of the address, ``None`` when absent or empty."""
         return self.request.query_params.get(name, "").strip() or None
 
-    def page(self, template: str, **context: Any) -> Response:
+    def page(self, template: str, *, status: int | None = None, **context: Any) -> Response:
         """Render a page; after a refusal its status is the refusal's."""
         html = self._portal.templates.get_template(template).render(
             desk=self,
@@ -105,7 +160,7 @@ class Desk:
             **context,
         )
         notice, self.session.notice = self.session.notice, None
-        response = HTMLResponse(html, status_code=self._status)
+        response = HTMLResponse(html, status_code=status or self._status)
         if notice or COOKIE not in self.request.cookies:
             self.remember(response)
         return response
@@ -114,6 +169,20 @@ class Desk:
         """Send the person on (303), with a notice for the next page."""
         self.session.notice = notice
         return self.remember(RedirectResponse(url, status_code=HTTPStatus.SEE_OTHER))
+
+    def upload(self, service: str, name: str, content: bytes) -> UUID:
+        """Hand an uploaded file on to the service that will read it."""
+        media_type = guess_type(name)[0] or "application/octet-stream"
+        return self._portal.services.upload(
+            service, name, content, media_type, token=self.session.token or ""
+        )
+
+    def download(self, service: str, file_id: UUID, *, inline: bool = False) -> Response:
+        """A file that a service keeps, for the person to keep or look at."""
+        described, content = self._portal.services.download(
+            service, file_id, token=self.session.token or ""
+        )
+        return self.file(described.name, content, described.media_type, inline=inline)
 
     def file(self, name: str, content: bytes, media_type: str, *, inline: bool = False) -> Response:
         """A file to keep, or to look at first."""

@@ -54,4 +54,3 @@ MENU = (
 def menu_for(roles: tuple[Role, ...]) -> tuple[MenuItem, ...]:
     """The lines a person with ``roles`` sees."""
     return tuple(item for item in MENU if item.roles & set(roles))
-

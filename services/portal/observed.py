@@ -9,8 +9,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.contracts.errors import Unavailable
+from services.contracts.commands.common import ReadClock
+from services.contracts.errors import Unavailable, ZhidaError
 from services.portal.desk import Services
+
+READY_WITHIN_S = 2.0
 
 SECONDS = Histogram(
     "zhida_portal_request_seconds",
@@ -60,10 +63,13 @@ def observation(services: Services) -> APIRouter:
 
     @router.get("/readyz")
     def readyz() -> Response:
+        """Ready when registry answers; being refused for want of a token is an answer."""
         try:
-            services.ready()
+            services.call(ReadClock(), service="registry", timeout=READY_WITHIN_S)
         except Unavailable as error:
             return PlainTextResponse(error.message, status_code=503)
+        except ZhidaError:
+            pass
         return PlainTextResponse("ok")
 
     return router

@@ -39,7 +39,7 @@ def environment(settings: PortalSettings) -> Environment:
         lstrip_blocks=True,
     )
     env.filters.update(writing.FILTERS)
-    env.filters["word"] = words.word
+    env.filters.update(word=words.word, tone=words.tone)
     env.globals.update(
         static=static,
         form_key=form_key,

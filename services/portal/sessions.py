@@ -29,7 +29,7 @@ class Session(msgspec.Struct):
     csrf_secret: str
     token: str | None = None
     actor: Actor | None = None
-    account: str | None = None
+    staff_no: str | None = None
     notice: str | None = None
     view: Literal["normal", "large"] = "normal"
     shortcuts: bool = True

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from dataclasses import dataclass, field
 
 
-class PortalSettings(BaseSettings):
-    """``AMQP_URI`` and ``PORTAL_*``."""
+def _passing_secret() -> str:
+    return secrets.token_urlsafe(32)
 
-    model_config = SettingsConfigDict(env_prefix="PORTAL_", populate_by_name=True)
 
-    amqp_uri: str = Field("amqp://guest:guest@127.0.0.1:5672/", validation_alias="AMQP_URI")
+@dataclass(frozen=True)
+class PortalSettings:
+    """``AMQP_URI``, and ``PORTAL_*`` for the rest."""
+
+    amqp_uri: str = field(default="amqp://guest:guest@127.0.0.1:5672/", repr=False)
     host: str = "127.0.0.1"
     port: int = 8000
-    session_secret: str = Field(default_factory=lambda: secrets.token_urlsafe(32))
+    session_secret: str = field(default_factory=_passing_secret, repr=False)
     """Signs the session cookie. Left unset, sessions end with the process (and replicas differ)."""
     secure_cookies: bool = False
     """Set behind TLS: the cookie is then never sent over plain HTTP."""
@@ -26,3 +28,18 @@ class PortalSettings(BaseSettings):
     """The supervision telephone in the footer."""
     bureau: str = "洪湖市民政局"
     """Whose desk this is."""
+
+    @classmethod
+    def from_env(cls) -> PortalSettings:
+        """Read the environment; what is not set keeps its default."""
+        env = os.environ
+        return cls(
+            amqp_uri=env.get("AMQP_URI", cls.amqp_uri),
+            host=env.get("PORTAL_HOST", cls.host),
+            port=int(env.get("PORTAL_PORT", cls.port)),
+            session_secret=env.get("PORTAL_SESSION_SECRET") or _passing_secret(),
+            secure_cookies=env.get("PORTAL_SECURE_COOKIES", "") not in ("", "0", "false"),
+            upload_megabytes=int(env.get("PORTAL_UPLOAD_MEGABYTES", cls.upload_megabytes)),
+            hotline=env.get("PORTAL_HOTLINE", cls.hotline),
+            bureau=env.get("PORTAL_BUREAU", cls.bureau),
+        )

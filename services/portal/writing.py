@@ -84,8 +84,8 @@ def urgency(days_left: int | None) -> str:
 
 
 def masked(last_four: str | None) -> str:
-    """A number of which only the last four are shown: ``····0016``."""
-    return f"····{last_four[-4:]}" if last_four else "—"
+    """A number of which only the last four are shown: ``**** 0016``."""
+    return f"**** {last_four[-4:]}" if last_four else "—"
 
 
 def count(number: int | None) -> str:

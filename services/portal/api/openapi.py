@@ -53,10 +53,50 @@ def document() -> Schema:
         },
         "servers": [{"url": "/api/v1"}],
         "security": [{"actor": []}],
-        "paths": paths,
+        "paths": {**paths, **_files()},
         "components": {
             "schemas": components,
             "securitySchemes": {"actor": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _files() -> Schema:
+    """Handing files in and fetching them."""
+    service = {"name": "service", "in": "path", "required": True, "schema": {"type": "string"}}
+    name = {"name": "name", "in": "query", "required": True, "schema": {"type": "string"}}
+    file_id = {
+        "name": "file_id",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "format": "uuid"},
+    }
+    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    kept = {"type": "object", "properties": {"file_id": {"type": "string", "format": "uuid"}}}
+    return {
+        "/{service}/files": {
+            "post": {
+                "operationId": "UploadFile",
+                "tags": ["files"],
+                "summary": "Hand a file to the service that will read it.",
+                "parameters": [service, name],
+                "requestBody": {"required": True, "content": content},
+                "responses": {
+                    "201": {
+                        "description": "办成",
+                        "content": {"application/json": {"schema": kept}},
+                    }
+                },
+            }
+        },
+        "/{service}/files/{file_id}": {
+            "get": {
+                "operationId": "DownloadFile",
+                "tags": ["files"],
+                "summary": "A file that a service keeps.",
+                "parameters": [service, file_id],
+                "responses": {"200": {"description": "文件", "content": content}},
+            }
         },
     }
 

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from starlette.applications import Starlette
@@ -36,7 +37,12 @@ def create_api(services: Services) -> Starlette:
         for operation in operations()
     ]
     return Starlette(
-        routes=[Route("/openapi.json", _openapi), *routes],
+        routes=[
+            Route("/openapi.json", _openapi),
+            Route("/{service}/files", _take_file(services), methods=["POST"]),
+            Route("/{service}/files/{file_id:uuid}", _give_file(services), methods=["GET"]),
+            *routes,
+        ],
         exception_handlers={
             ZhidaError: _refused,
             HTTPException: _no_such_address,
@@ -66,6 +72,49 @@ def _endpoint(services: Services, operation: Operation) -> Endpoint:
     return endpoint
 
 
+def _take_file(services: Services) -> Endpoint:
+    """Hand a file to a service: the body is its content, ``name`` stands in the address."""
+
+    async def endpoint(request: Request) -> Response:
+        token, owner = _bearer(request), _owner(request)
+        name = request.query_params.get("name")
+        if not name:
+            raise Invalid("缺少文件名", field="name", advice="在地址中给出 ?name=花名册.xlsx")
+        kind = request.headers.get("Content-Type", "application/octet-stream")
+        content = await request.body()
+        file_id = await run_in_threadpool(services.upload, owner, name, content, kind, token=token)
+        return _json({"file_id": file_id}, 201)
+
+    return endpoint
+
+
+def _give_file(services: Services) -> Endpoint:
+    """A file that a service keeps."""
+
+    async def endpoint(request: Request) -> Response:
+        token, owner = _bearer(request), _owner(request)
+        described, content = await run_in_threadpool(
+            services.download, owner, request.path_params["file_id"], token=token
+        )
+        return Response(
+            content,
+            media_type=described.media_type,
+            headers={
+                "Content-Disposition": f"attachment; filename*=UTF-8''{quote(described.name)}"
+            },
+        )
+
+    return endpoint
+
+
+def _owner(request: Request) -> str:
+    """The service named in the address. Raises ``NotFound``."""
+    name = str(request.path_params["service"])
+    if name not in {operation.service for operation in operations()}:
+        raise NotFound("没有这个服务", field="service", advice="见 /api/v1/openapi.json")
+    return name
+
+
 def _read(operation: Operation, address: dict[str, str], body: bytes) -> Any:
     """The request struct, from the address or the JSON body. Raises ``Invalid`` with the field."""
     try:
@@ -83,7 +132,9 @@ def _invalid(words: str) -> Invalid:
     if missing := _MISSING.match(words):
         return Invalid(f"缺少字段 {missing['field']}", field=missing["field"])
     if unknown := _UNKNOWN.match(words):
-        return Invalid(f"没有字段 {unknown['field']}", field=unknown["field"], advice="请核对字段名")
+        return Invalid(
+            f"没有字段 {unknown['field']}", field=unknown["field"], advice="请核对字段名"
+        )
     found = _AT.fullmatch(words)
     field = (found["field"] if found else None) or None
     return Invalid(f"字段 {field or '正文'} 的值不合要求", field=field, advice=words)
@@ -93,7 +144,9 @@ def _bearer(request: Request) -> str:
     """The caller's actor token. Raises ``Unauthenticated``."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise Unauthenticated("缺少令牌", advice="先调用 registry/sign-in，再用 Authorization: Bearer")
+        raise Unauthenticated(
+            "缺少令牌", advice="先调用 registry/sign-in，再用 Authorization: Bearer"
+        )
     return token.strip()
 
 
@@ -101,22 +154,22 @@ def _json(content: Any, status: int = 200) -> Response:
     return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
-async def _openapi(request: Request) -> Response:
+async def _openapi(_request: Request) -> Response:
     return _json(document())
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, ZhidaError)
     return _json(error.as_dict(), error.status)
 
 
-async def _no_such_address(request: Request, error: Exception) -> Response:
+async def _no_such_address(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     refusal = NotFound("没有这个接口", advice="见 /api/v1/openapi.json")
     return _json(refusal.as_dict(), error.status_code)
 
 
-async def _broken(request: Request, error: Exception) -> Response:
+async def _broken(_request: Request, error: Exception) -> Response:
     log.error("api request failed", exc_info=error)
     broken = {
         "code": "broken",

@@ -1,5 +1,27 @@
 """The rooms of the desk, a module each: its addresses, and what they ask and do."""
 
-from services.portal.rooms import front_door
+from services.portal.rooms import (
+    account_changes,
+    cases,
+    disbursements,
+    front_door,
+    households,
+    imports,
+    intake,
+    letters,
+    responsibility,
+    workbench,
+)
 
-ROOMS = (front_door.room,)
+ROOMS = (
+    front_door.room,
+    workbench.room,
+    intake.room,
+    cases.room,
+    households.room,
+    account_changes.room,
+    responsibility.room,
+    letters.room,
+    disbursements.room,
+    imports.room,
+)

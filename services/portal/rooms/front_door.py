@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from services.contracts.commands.registry import SignIn
-from services.portal.desk import Anyone, Desk, SignedIn
+from services.contracts.actors import Actor
+from services.contracts.commands.registry import ChangePassword, SignIn
+from services.portal.desk import Anyone, SignedIn
 
 room = APIRouter()
 
@@ -36,10 +37,37 @@ def sign_in(desk: Anyone) -> Response:
         form.refuse("password", "请填写密码")
     form.check()
     signed_in = desk.do(SignIn(account=account, password=password))
+    staff = signed_in.staff
     desk.sign_out()
     desk.session.token = signed_in.token
-    desk.session.actor = signed_in.actor
+    desk.session.staff_no = staff.staff_no
+    desk.session.actor = Actor(
+        id=str(staff.staff_id), name=staff.name, roles=staff.roles, divisions=staff.scopes
+    )
+    if signed_in.must_change_password:
+        return desk.go("/password", "首次登录请先修改密码")
     return desk.go(own_address(form.typed("back")))
+
+
+@room.get("/password")
+def password_page(desk: SignedIn) -> Response:
+    """Change one's own password."""
+    return desk.page("password.html")
+
+
+@room.post("/password")
+def change_password(desk: SignedIn) -> Response:
+    """The old one, and the new one typed twice."""
+    desk.again = partial(password_page, desk)
+    form = desk.form
+    old, new = form.typed("old"), form.typed("new")
+    if not old:
+        form.refuse("old", "请填写原密码")
+    if new != form.typed("again"):
+        form.refuse("again", "两次填写的新密码不一致")
+    form.check()
+    desk.do(ChangePassword(old=old, new=new))
+    return desk.go("/desk", "密码已修改")
 
 
 @room.post("/sign-out")

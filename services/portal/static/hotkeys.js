@@ -63,3 +63,5 @@ document.addEventListener("click", (event) => {
   field.closest("details")?.setAttribute("open", "");
   field.focus();
 });
+
+document.addEventListener("click", (event) => { if (event.target.closest("[data-print]")) window.print(); });

@@ -1,0 +1,37 @@
+"""``python -m services.portal``: serves the desk and the API with uvicorn."""
+
+from __future__ import annotations
+
+import warnings
+
+warnings.filterwarnings("ignore", category=DeprecationWarning, message=r"\s*Eventlet is deprecated")
+
+import uvicorn  # noqa: E402  the filter above comes first
+
+from services.chassis import logs  # noqa: E402
+from services.chassis.client import Client  # noqa: E402
+from services.portal.app import create_app  # noqa: E402
+from services.portal.settings import PortalSettings  # noqa: E402
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    settings = PortalSettings.from_env()
+    logs.configure("portal")
+    client = Client(settings.amqp_uri, pool_size=40)
+    try:
+        uvicorn.run(
+            create_app(client, settings),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=True,
+        )
+    finally:
+        client.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""Households and people: find them, see everything about one, put a new one on record."""
+
+from __future__ import annotations
+
+from functools import partial
+from uuid import UUID
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from services.contracts.commands.registry import (
+    ChangePhone,
+    HouseholdView,
+    ListChanges,
+    ListHouseholds,
+    NewMember,
+    ReadHousehold,
+    ReadPerson,
+    RecordDeath,
+    RegisterHousehold,
+    RequestAccountChange,
+    RevealIdentity,
+    SearchPeople,
+)
+from services.portal.desk import Desk, SignedIn
+from services.portal.forms import Form
+from services.portal.history import household_history
+
+room = APIRouter()
+
+RELATIONS = ("户主", "配偶", "子", "女", "孙", "父母", "祖父母", "兄弟姐妹", "其他")
+
+
+@room.get("/search")
+def search(desk: SignedIn) -> Response:
+    """People by name, pinyin initials, full identity number or household number."""
+    text = desk.query("q")
+    page = desk.ask(SearchPeople(text=text, after=desk.query("after"))) if text else None
+    template = "households/found.html" if desk.partial else "households/search.html"
+    return desk.page(template, text=text, page=page)
+
+
+@room.get("/households")
+def households(desk: SignedIn) -> Response:
+    """The households of a place."""
+    division = desk.query("division") or ""
+    page = desk.ask(ListHouseholds(division=division, after=desk.query("after")))
+    return desk.page("households/list.html", page=page, division=division)
+
+
+@room.get("/households/new")
+def new_household(desk: SignedIn) -> Response:
+    """The form for a household: the head, the members, where they live."""
+    return desk.page(
+        "households/new.html",
+        rows=min(20, max(5, int(desk.form.typed("rows") or desk.query("rows") or 5))),
+        relations=RELATIONS,
+    )
+
+
+@room.post("/households/new")
+def register(desk: SignedIn) -> Response:
+    """Put a household on record."""
+    desk.again = partial(new_household, desk)
+    form = desk.form
+    division = form.text("division", "村（社区）")
+    members = _members(form)
+    form.check()
+    household = desk.do(
+        RegisterHousehold(
+            division=division,
+            members=members,
+            household_no=form.maybe_text("household_no"),
+            address=form.maybe_text("address"),
+        )
+    )
+    return desk.go(
+        f"/households/{household.household_id}", f"已建档，户编号 {household.household_no}"
+    )
+
+
+def _members(form: Form) -> tuple[NewMember, ...]:
+    """The rows of the member grid in which something was typed."""
+    members = []
+    for row in range(int(form.typed("rows") or 5)):
+        name = form.maybe_text(f"name-{row}")
+        number = form.maybe_number(f"identity_number-{row}")
+        if name is None and number is None:
+            continue
+        where = f"第 {row + 1} 行"
+        if name is None:
+            form.refuse(f"name-{row}", f"{where}：请填写姓名")
+        if number is None:
+            form.refuse(f"identity_number-{row}", f"{where}：请填写身份证号")
+        account = form.maybe_number(f"account_number-{row}")
+        if account != form.maybe_number(f"account_again-{row}"):
+            form.refuse(
+                f"account_again-{row}",
+                f"{where}：两次填写的银行账号不一致",
+                "请对照存折或卡面重新填写",
+            )
+        members.append(
+            NewMember(
+                name=name or "",
+                identity_number=number or "",
+                relation=form.typed(f"relation-{row}") or "其他",
+                disability=form.maybe_text(f"disability-{row}"),
+                phone=form.maybe_number(f"phone-{row}"),
+                account_name=name if account else None,
+                account_number=account,
+            )
+        )
+    if not members:
+        form.refuse("name-0", "请至少填写户主一人")
+    return tuple(members)
+
+
+@room.get("/people/{person_id}")
+def person(person_id: UUID, desk: SignedIn) -> Response:
+    """A person's page is their household's."""
+    return desk.go(f"/households/{desk.ask(ReadPerson(person_id=person_id)).household_id}")
+
+
+@room.get("/households/{household_id}")
+def household(household_id: UUID, desk: SignedIn) -> Response:
+    """Everything about one household on one page, with one timeline."""
+    view = desk.ask(ReadHousehold(household_id=household_id))
+    return desk.page(
+        "households/household.html",
+        household=view,
+        head=_head(view),
+        **household_history(desk, view),
+    )
+
+
+def _head(view: HouseholdView) -> object:
+    """The head of the household, or whoever stands first."""
+    return next((member for member in view.members if member.is_head), None) or view.members[0]
+
+
+@room.get("/households/{household_id}/changes")
+def changes(household_id: UUID, desk: SignedIn) -> Response:
+    """The full history of changes: who, when, what, why."""
+    view = desk.ask(ReadHousehold(household_id=household_id))
+    lines = desk.ask(ListChanges(household_id=household_id, limit=500))
+    return desk.page("households/changes.html", household=view, head=_head(view), lines=lines)
+
+
+@room.post("/people/{person_id}/reveal")
+def reveal(person_id: UUID, desk: SignedIn) -> Response:
+    """Show a person's numbers in full, for a purpose that is noted."""
+    someone = desk.ask(ReadPerson(person_id=person_id))
+    desk.again = partial(household, someone.household_id, desk)
+    purpose = desk.form.text("purpose", "查看用途")
+    desk.form.check()
+    revealed = desk.ask(RevealIdentity(person_id=person_id, purpose=purpose), purpose=purpose)
+    return desk.page("households/revealed.html", person=someone, revealed=revealed, purpose=purpose)
+
+
+@room.post("/people/{person_id}/{what}")
+def amend(person_id: UUID, what: str, desk: SignedIn) -> Response:
+    """Phone, account (confirmed by a second person) or death of a person."""
+    household_id = desk.ask(ReadPerson(person_id=person_id)).household_id
+    desk.again = partial(household, household_id, desk)
+    notice = _amend(desk, person_id, what)
+    return desk.go(f"/households/{household_id}", notice)
+
+
+def _amend(desk: Desk, person_id: UUID, what: str) -> str:
+    form = desk.form
+    if what == "phone":
+        desk.do(ChangePhone(person_id=person_id, phone=form.maybe_number("phone")))
+        return "联系电话已登记"
+    if what == "account":
+        number = form.number("account_number", "银行账号")
+        if number != form.maybe_number("account_again"):
+            form.refuse("account_again", "两次填写的银行账号不一致", "请对照存折或卡面重新填写")
+        name, reason = form.text("account_name", "开户名"), form.text("reason", "变更原因")
+        form.check()
+        desk.do(
+            RequestAccountChange(
+                person_id=person_id,
+                account_name=name,
+                account_number=number,
+                bank=form.maybe_text("bank"),
+                reason=reason,
+            )
+        )
+        return "账户变更已提出，待另一人确认后生效"
+    died_on, evidence = form.day("died_on", "死亡日期"), form.text("evidence", "依据")
+    form.check()
+    desk.do(RecordDeath(person_id=person_id, died_on=died_on, evidence=evidence))
+    return "已登记死亡，待遇将按规定停发"
