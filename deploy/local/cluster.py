@@ -170,6 +170,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
             "jit = off",
             "log_min_error_statement = panic",
             "log_error_verbosity = terse",
+            "track_commit_timestamp = on",
         ]
         if self.fast:
             lines += ["fsync = off", "synchronous_commit = off", "full_page_writes = off"]

@@ -1,0 +1,146 @@
+"""The money of the demo: budget, a whole cycle with its bank, re-payment, the next month."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from stdnum import luhn
+
+from services.cli.demo.world import World
+from services.contracts.commands import funding
+from services.contracts.commands.registry import ConfirmAccountChange, RequestAccountChange
+
+BENEFITS = (
+    "urban_dibao",
+    "rural_dibao",
+    "tekun",
+    "orphan",
+    "de_facto_orphan",
+    "disability_living",
+    "disability_care",
+    "elderly",
+    "temporary_aid",
+)
+YEAR = 2026
+PLENTY_FEN = 2_000_000_00 * 1_000
+CYCLE = "2026-11"
+NEXT_CYCLE = "2026-12"
+COMPUTED_ON = date(2026, 11, 10)
+RETURNED_ON = date(2026, 11, 12)
+REPAID_ON = date(2026, 11, 16)
+NEXT_COMPUTED_ON = date(2026, 12, 8)
+
+
+@dataclass
+class Paid:
+    """A batch that went through the bank: its last view and its files."""
+
+    batch: funding.BatchView
+    bank_file: Path
+    return_file: Path
+    answer: funding.ReturnView
+
+
+def endow(world: World) -> None:
+    """The year's budget, cash, and the town's 备用金."""
+    finance = world["finance_officer"]
+    for benefit in BENEFITS:
+        finance.ask(
+            funding.AllotBudget(
+                year=YEAR,
+                benefit=benefit,
+                fen=PLENTY_FEN,
+                document_no=f"洪财社〔2026〕1号-{benefit}",
+            )
+        )
+    finance.ask(
+        funding.DepositFunds(fen=PLENTY_FEN * len(BENEFITS), document_no="洪财库〔2026〕1号")
+    )
+    replenish(world, "洪财社〔2026〕2号")
+
+
+def replenish(world: World, document_no: str) -> funding.BatchView:
+    """Fill the town's 备用金 up by a batch with both signatures."""
+    clerk = world["funding_clerk"]
+    opened = clerk.ask(funding.OpenReplenishment(towns=(world.village[:9],)))
+    return _lock(world, opened.batch_no, document_no)
+
+
+def pay(world: World, batch: str, document_no: str, folder: Path) -> Paid:
+    """Compute, check, sign twice, lock, write the file, let the bank answer, read the answer."""
+    clerk = world["funding_clerk"]
+    _lock(world, batch, document_no)
+    exported = clerk.ask(funding.ExportBatch(batch=batch))
+    assert exported.file_id is not None
+    bank_file = clerk.download("funding", exported.file_id, folder)
+    return_file = folder / f"return-{exported.batch_no}.xlsx"
+    _bank(bank_file, return_file, world.seed)
+    file_id = clerk.upload("funding", return_file)
+    answer = clerk.ask(funding.SettleBatch(batch=batch, file_id=file_id))
+    return Paid(clerk.ask(funding.ShowBatch(batch=batch)), bank_file, return_file, answer)
+
+
+def compute(world: World, batch: str) -> funding.BatchView:
+    """Compute and check only."""
+    clerk = world["funding_clerk"]
+    clerk.ask(funding.ComputeBatch(batch=batch))
+    return clerk.ask(funding.CheckBatch(batch=batch))
+
+
+def mend_accounts(world: World, batch: str) -> int:
+    """For each failed payment a new account, asked for by one person and confirmed by another."""
+    clerk, mended = world["funding_clerk"], 0
+    after = None
+    while True:
+        page = clerk.ask(funding.ListPayments(batch=batch, state="failed", after=after, limit=200))
+        for payment in page.payments:
+            change = world["county_window"].ask(
+                RequestAccountChange(
+                    person_id=payment.payee_person_id,
+                    account_name=payment.payee_name or "",
+                    account_number=_new_card(mended),
+                    bank="农商银行",
+                    reason=f"银行退回：{payment.reason}",
+                )
+            )
+            world["county_decider"].ask(ConfirmAccountChange(change_id=change.change_id))
+            mended += 1
+        if page.after is None or not page.payments:
+            return mended
+        after = page.after
+
+
+def _lock(world: World, batch: str, document_no: str) -> funding.BatchView:
+    clerk = world["funding_clerk"]
+    checked = compute(world, batch)
+    total = checked.computed_fen
+    world["civil_auditor"].ask(funding.SignBatch(batch=batch, seat="review", total_fen=total))
+    world["finance_officer"].ask(
+        funding.SignBatch(batch=batch, seat="release", total_fen=total, document_no=document_no)
+    )
+    return clerk.ask(funding.LockBatch(batch=batch))
+
+
+def _bank(bank_file: Path, return_file: Path, seed: int) -> None:
+    """The bank: a program of its own that sees only the file."""
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "deploy.local.bank_simulator",
+            str(bank_file),
+            str(return_file),
+            "--seed",
+            str(seed),
+        ],
+        check=True,
+    )
+
+
+def _new_card(number: int) -> str:
+    body = f"62179990{number:010d}"
+    return body + str(luhn.calc_check_digit(body))

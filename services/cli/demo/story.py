@@ -1,0 +1,285 @@
+"""The main job in its order: roster, applications, a month paid, the next computed, a death."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg2
+
+from deploy.local import keys, mailbox, stack
+from deploy.local.stack import Stack
+from services.chassis.client import Client
+from services.cli import sample_roster
+from services.cli.demo import applications, cast, evidence, money
+from services.cli.demo.evidence import Batch, Evidence
+from services.cli.demo.world import World, eventually
+from services.contracts.commands import funding, notify
+from services.contracts.commands.registry import FindByIdentity, ImportRoster
+
+FIRST_MONTH = "2026-11"
+DIED_ON = date(2026, 12, 6)
+SIGNED_FOR = "公安机关死亡登记"
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Told:
+    """What the story found out on its way."""
+
+    world: World
+    roster: Path
+    outcomes: applications.Outcomes
+    cycle: money.Paid
+    repayment: money.Paid | None
+    next_batch: funding.BatchView
+    dead_person_id: str
+    death_to_stop_ms: float
+    carried_over: int
+    households: int
+    counts: notify.MessageCounts
+
+
+def play(people: int, seed: int, folder: Path, say: Say) -> Told:
+    """Everything from an empty machine to the last message."""
+    clock: dict[str, float] = {}
+    with _stage(clock, "start", say, "启动服务"):
+        world = _open(people, seed, folder, say)
+    world.seconds = clock
+    with _stage(clock, "accounts", say, "开设岗位账号"):
+        cast.enter(world)
+        world.set_clock(applications.ACCEPTED_ON)
+        money.endow(world)
+    roster = folder / "roster.xlsx"
+    with _stage(clock, "roster", say, f"生成 {people} 人的虚拟花名册"):
+        sample_roster.write(people, seed, roster)
+    with _stage(clock, "import", say, "检查并导入花名册"):
+        report = _import(world, roster)
+    with _stage(clock, "carry_over", say, "存量待遇经案件进入资金"):
+        _settle_down(world)
+    with _stage(clock, "cases", say, "办理五件申请"):
+        outcomes = applications.run(world)
+        money.replenish(world, "洪财社〔2026〕3号")
+        _settle_down(world)
+    with _stage(clock, "cycle", say, "2026年11月发放：测算、检查、两人签字、银行文件、回盘"):
+        world.set_clock(money.COMPUTED_ON)
+        world["funding_clerk"].ask(funding.OpenBatch(month=money.CYCLE))
+        paid = money.pay(world, money.CYCLE, "洪财社〔2026〕11号", folder)
+    with _stage(clock, "repayment", say, "核实失败账户并补发"):
+        repaid = _repay(world, paid, folder)
+    with _stage(clock, "next_cycle", say, "2026年12月测算"):
+        world.set_clock(money.NEXT_COMPUTED_ON)
+        world["funding_clerk"].ask(funding.OpenBatch(month=money.NEXT_CYCLE))
+        money.compute(world, money.NEXT_CYCLE)
+    with _stage(clock, "death", say, "公安通报一人死亡，当月停发"):
+        _settle_down(world)
+        person_id, milliseconds = _death(world, roster)
+        following = money.compute(world, money.NEXT_CYCLE)
+    with _stage(clock, "messages", say, "等消息发完"):
+        _settle_down(world)
+        counts = _all_told(world)
+    return Told(
+        world=world,
+        roster=roster,
+        outcomes=outcomes,
+        cycle=paid,
+        repayment=repaid,
+        next_batch=following,
+        dead_person_id=person_id,
+        death_to_stop_ms=milliseconds,
+        carried_over=report.carried_over,
+        households=report.households,
+        counts=counts,
+    )
+
+
+def gather(told: Told) -> Evidence:
+    """Where the checks look."""
+    here = told.world.stack
+    assert here.broker is not None
+    again = told.repayment
+    return Evidence(
+        database_urls=here.database_urls,
+        broker=here.broker,
+        vhost=vhost(here),
+        roster=told.roster,
+        mail=stack.MAIL,
+        logs=stack.LOGS,
+        cycle=_batch(told.cycle),
+        repayment=_batch(again) if again else None,
+        next_batch_id=str(told.next_batch.batch_id),
+        dead_person_id=told.dead_person_id,
+        first_month=FIRST_MONTH,
+    )
+
+
+def _batch(paid: money.Paid) -> Batch:
+    return Batch(str(paid.batch.batch_id), paid.bank_file, paid.return_file)
+
+
+def vhost(here: Stack) -> str:
+    """The vhost the stack's services share."""
+    return urlsplit(here.amqp_uri).path.removeprefix("/") or "/"
+
+
+@contextmanager
+def _stage(seconds: dict[str, float], name: str, say: Say, words: str) -> Iterator[None]:
+    say(words)
+    began = time.monotonic()
+    yield
+    seconds[name] = round(time.monotonic() - began, 2)
+
+
+def _open(people: int, seed: int, folder: Path, say: Say) -> World:
+    """A fresh stack and its first administrator, who exists before anybody can sign in."""
+    stack.erase()
+    folder.mkdir(parents=True, exist_ok=True)
+    here = stack.up(say)
+    password = secrets.token_urlsafe(12)
+    subprocess.run(
+        [sys.executable, "-m", "services.registry.first_admin", "--keep-password"],
+        input=password + "\n",
+        text=True,
+        env=here.environment("registry"),
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    world = World(here, Client(here.amqp_uri), folder, people, seed)
+    world.sign_in("admin", "admin", password)
+    return world
+
+
+def _import(world: World, roster: Path) -> Any:
+    importer = world["county_decider"]
+    file_id = importer.upload("registry", roster)
+    report = importer.ask(ImportRoster(file_id=file_id, first_month=FIRST_MONTH))
+    if report.import_id is None:
+        raise RuntimeError(f"花名册有 {report.rejected} 行被拒绝：{report.errors[:3]}")
+    return report
+
+
+def _settle_down(world: World) -> None:
+    """Wait until no event is on its way: outboxes and queues stand empty, twice in a row."""
+    probe = _Quiet(world.stack)
+    eventually("事件全部处理完", probe.holds)
+
+
+class _Quiet:
+    """Whether nothing moves."""
+
+    def __init__(self, here: Stack) -> None:
+        self._stack = here
+        self._before: int | None = None
+
+    def holds(self) -> bool:
+        """Nothing waits, and nothing took effect since the last look."""
+        assert self._stack.broker is not None
+        waiting = effects = 0
+        for url in self._stack.database_urls.values():
+            with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+                cursor.execute("SELECT (SELECT count(*) FROM outbox), (SELECT count(*) FROM inbox)")
+                row = cursor.fetchone() or (1, 0)
+            waiting += row[0]
+            effects += row[1]
+        if not waiting:
+            waiting = sum(
+                int(queue.get("messages", 0))
+                for queue in self._stack.broker.queues(vhost(self._stack))
+                if not queue["name"].endswith((".archive", ".dead"))
+            )
+        still = waiting == 0 and effects == self._before
+        self._before = effects
+        return still
+
+
+def _repay(world: World, paid: money.Paid, folder: Path) -> money.Paid | None:
+    """New accounts for what failed, by two persons each; then a batch of its own."""
+    if not paid.answer.failed:
+        return None
+    world.set_clock(money.RETURNED_ON)
+    money.mend_accounts(world, paid.batch.batch_no)
+    _settle_down(world)
+    world.set_clock(money.REPAID_ON)
+    opened = world["funding_clerk"].ask(funding.OpenRepayment(batch=paid.batch.batch_no))
+    return money.pay(world, opened.batch_no, "洪财社〔2026〕12号", folder)
+
+
+def _death(world: World, roster: Path) -> tuple[str, float]:
+    """Public security tells of a death from a process and broker user of its own."""
+    assert world.stack.broker is not None
+    row = next(
+        row
+        for row in reversed(evidence.sheet(roster))
+        if row["待遇项目"] == "特困" and row["与户主关系"] == "户主"
+    )
+    number = str(row["身份证号"])
+    person = world["county_decider"].ask(FindByIdentity(identity_number=number))
+    assert person is not None
+    uri = world.stack.broker.add_user(
+        "public_security",
+        secrets.token_urlsafe(16),
+        vhost=vhost(world.stack),
+        configure="^$",
+        write="^bureaus\\.events$",
+        read="^$",
+        topics={"bureaus.events": ("^public_security\\.", "^$")},
+    )
+    notice = {
+        "amqp_uri": uri,
+        "public_key": keys.kept(stack.KEYS)["BUREAU_PUBLIC_KEY"],
+        "identity_number": number,
+        "division": person.division,
+        "died_on": DIED_ON.isoformat(),
+        "certificate_no": "GA-2026-1206-001",
+    }
+    sent = subprocess.run(
+        [sys.executable, "-m", "deploy.samples.death_notice"],
+        input=json.dumps(notice),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    confirmed_at = json.loads(sent.stdout)["confirmed_at"]
+    stopped_at = eventually(
+        "资金停发", lambda: _committed(world.stack, str(person.person_id)), patience_s=60
+    )
+    return str(person.person_id), round((stopped_at.timestamp() - confirmed_at) * 1000, 1)
+
+
+def _committed(here: Stack, person_id: str) -> datetime | None:
+    """When funding's transaction that stopped the person was committed, by its own database."""
+    when = "SELECT pg_xact_commit_timestamp(xmin) FROM stop WHERE person_id = %s"
+    url = here.database_urls["funding"]
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(when, (person_id,))
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def _all_told(world: World) -> notify.MessageCounts:
+    """Wait until no message is still to be sent."""
+
+    def done() -> notify.MessageCounts | None:
+        counts = world["leader"].ask(notify.CountMessages())
+        moving = sum(
+            row.messages for row in counts.by_status if row.status in ("created", "sending")
+        )
+        return None if moving else counts
+
+    return eventually("消息发完", done)
+
+
+def read_back() -> int:
+    """How many different messages the mail server holds."""
+    return len({mail.message_id for mail in mailbox.read(stack.MAIL)})
