@@ -46,7 +46,7 @@ MENU = (
         "/import",
         "花名册导入",
         "upload",
-        frozenset({Role.SYSTEM_ADMIN, Role.FUNDING_CLERK, Role.COUNTY_DECIDER}),
+        frozenset({Role.TOWN_CLERK, Role.FUNDING_CLERK, Role.COUNTY_DECIDER, Role.SYSTEM_ADMIN}),
     ),
 )
 

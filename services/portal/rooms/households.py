@@ -10,9 +10,11 @@ from starlette.responses import Response
 
 from services.contracts.commands.registry import (
     ChangePhone,
+    CountPeople,
     HouseholdView,
     ListChanges,
     ListHouseholds,
+    ListPeople,
     NewMember,
     ReadHousehold,
     ReadPerson,
@@ -115,6 +117,22 @@ def _members(form: Form) -> tuple[NewMember, ...]:
     return tuple(members)
 
 
+@room.get("/people")
+def ledger(desk: SignedIn) -> Response:
+    """The ledger (台账): people by place and standing, with how many there are in all."""
+    division = desk.query("division") or ""
+    beneficiary = {"yes": True, "no": False}.get(desk.query("beneficiary") or "")
+    return desk.page(
+        "households/ledger.html",
+        division=division,
+        beneficiary=desk.query("beneficiary"),
+        total=desk.ask(CountPeople(division=division, beneficiary=beneficiary)),
+        page=desk.ask(
+            ListPeople(division=division, beneficiary=beneficiary, after=desk.query("after"))
+        ),
+    )
+
+
 @room.get("/people/{person_id}")
 def person(person_id: UUID, desk: SignedIn) -> Response:
     """A person's page is their household's."""
@@ -129,6 +147,7 @@ def household(household_id: UUID, desk: SignedIn) -> Response:
         "households/household.html",
         household=view,
         head=_head(view),
+        chosen=desk.form.typed("member") or desk.query("member"),
         **household_history(desk, view),
     )
 

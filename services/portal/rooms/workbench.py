@@ -16,8 +16,8 @@ room = APIRouter()
 
 OPEN_BATCHES = ("open", "computed", "checked", "reviewed", "released", "locked", "sent")
 
-PRESSING = ("overdue", "today", "soon")
-"""The buckets that stand above the others, by deadline."""
+PRESSING = {"overdue": "over", "due_today": "today", "due_soon": "soon"}
+"""The buckets by deadline, which stand above the others, and how they are marked."""
 
 
 @room.get("/desk")
@@ -28,7 +28,7 @@ def workbench(desk: SignedIn) -> Response:
         "workbench.html",
         today=desk.today(),
         buckets=(desk.try_ask(ReadDesk()) or []) if casework else [],
-        urgent=desk.try_ask(ListCases(bucket="open", limit=10)) if casework else None,
+        urgent=desk.try_ask(ListCases(state="in_progress", limit=10)) if casework else None,
         figures=desk.try_ask(ReadRegistryFigures()),
         messages=desk.try_ask(CountMessages()),
         batches=_open_batches(desk),

@@ -31,6 +31,8 @@ PAGES = [
     "/households/new",
     f"/households/{ID}",
     f"/households/{ID}/changes",
+    "/people?beneficiary=yes",
+    f"/households/{ID}?member={uuid.UUID(int=20)}",
     "/account-changes",
     "/responsibility",
     "/responsibility/HH001",
