@@ -73,6 +73,14 @@ class StepStatus:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """A running limit: to ``decide``, to make up ``papers``, or to ``tell``."""
+
+    kind: str
+    due: Reckoned
+
+
+@dataclass(frozen=True)
 class Case:
     """``minor``: the person a notice would name is under 18, so there is none."""
 
@@ -140,12 +148,12 @@ class Case:
     @property
     def state(self) -> State:
         """Where the case stands."""
-        if self.last(f.CarriedOver):
-            return State.CLOSED
         if self.last(f.NotAccepted):
             return State.NOT_ACCEPTED
         if self.last(f.Ended):
             return State.ENDED
+        if self.last(f.CarriedOver):
+            return State.CLOSED
         if self.decision:
             return State.DECIDED if any(self._open_steps()) else State.CLOSED
         return State.IN_PROGRESS if self.accepted_on else State.SUPPLEMENTING
@@ -391,6 +399,25 @@ class Case:
             if self.route.has(StepCode.MEANS_CHECK):
                 spans.append(Pause(self.accepted_on, checks[0].on if checks else None))
         return spans
+
+    @property
+    def paused(self) -> bool:
+        """Whether policy lets the limit stand still now."""
+        return any(pause.end is None for pause in self._pauses())
+
+    def limit(self, calendar: Calendar, today: date) -> Limit | None:
+        """The limit that runs now: to decide, then to make up papers and to tell."""
+        if self.state is State.IN_PROGRESS and not self.paused:
+            due = self.due(calendar, today)
+            return Limit("decide", due) if due else None
+        if self.state is not State.DECIDED:
+            return None
+        after = []
+        if StepCode.PAPERS in self.current and (papers := self.papers_due(calendar)):
+            after.append(Limit("papers", papers))
+        if StepCode.NOTIFICATION in self.current and (telling := self.telling_due(calendar)):
+            after.append(Limit("tell", telling))
+        return min(after, key=lambda limit: limit.due.day, default=None)
 
     def papers_due(self, calendar: Calendar) -> Reckoned | None:
         """The last day to make up the papers of an urgent grant."""

@@ -30,6 +30,8 @@ class EndGround(StrEnum):
 
     WITHDRAWN = "withdrawn"
     NOT_COOPERATING = "not_cooperating"
+    DEATH_REVOKED = "death_revoked"
+    IMPORT_UNDONE = "import_undone"
 
 
 class ExtensionGround(StrEnum):
@@ -258,6 +260,7 @@ class CarriedOver(Fact, frozen=True, kw_only=True, tag="carried_over"):
 
     decision_id: UUID
     document_no: str
+    covered: tuple[UUID, ...]
     grants: tuple[Grant, ...]
 
 

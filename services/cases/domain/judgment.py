@@ -124,7 +124,7 @@ def _judged(
         names = "、".join(OUTCOME_LABELS[each] for each in sorted(allowed))
         raise Invalid(f"本案只能{names}", field="outcome", advice="请选择决定结果")
     _independent(case, actor)
-    if outcome is f.Outcome.GRANTED:
+    if outcome in (f.Outcome.GRANTED, f.Outcome.CHANGED):
         _all_before_decision(case)
         if (reviewed := case.last(f.FederationReviewed)) and not reviewed.passed:
             raise Conflict(
@@ -134,6 +134,8 @@ def _judged(
                 reason="federation_refused",
             )
         grants = grantable(case, grants)
+        if outcome is f.Outcome.CHANGED:
+            reason = written(reason, "变更的理由", "reason")
     else:
         grants = ()
         reason = written(reason, "理由", "reason")

@@ -1,0 +1,79 @@
+"""What people hold already, kept from funding's events so that intake shows it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import String, column, func, update, values
+from sqlalchemy.dialects.postgresql import insert
+
+from services.cases.models import CaseRow, HeldBenefitRow, LockedMonth
+from services.chassis.uow import UnitOfWork
+from services.contracts.divisions import county
+from services.contracts.events.funding import CycleLocked, EntitlementEnded, EntitlementGranted
+
+
+def keep(uow: UnitOfWork, events: Sequence[EntitlementGranted | EntitlementEnded]) -> None:
+    """Granted and ended may come in any order; an end stays an end."""
+    rows: dict[Any, dict[str, Any]] = {}
+    for event in events:
+        row = rows.setdefault(
+            event.entitlement_id,
+            {
+                "entitlement_id": event.entitlement_id,
+                "case_id": event.case_id,
+                "household_id": event.household_id,
+                "person_ids": list(event.person_ids),
+                "benefit": event.benefit,
+                "division": event.division,
+                "from_month": None,
+                "ended": False,
+                "last_month": None,
+                "ended_reason": None,
+            },
+        )
+        if isinstance(event, EntitlementEnded):
+            row |= {
+                "ended": True,
+                "last_month": event.last_month,
+                "ended_reason": event.reason,
+            }
+        else:
+            row |= {"from_month": event.from_month, "person_ids": list(event.person_ids)}
+    if not rows:
+        return
+    statement = insert(HeldBenefitRow)
+    fresh, old = statement.excluded, HeldBenefitRow
+    uow.session.execute(
+        statement.values(list(rows.values())).on_conflict_do_update(
+            index_elements=[HeldBenefitRow.entitlement_id],
+            set_={
+                "from_month": func.coalesce(fresh.from_month, old.from_month),
+                "ended": fresh.ended | old.ended,
+                "last_month": func.coalesce(fresh.last_month, old.last_month),
+                "ended_reason": func.coalesce(fresh.ended_reason, old.ended_reason),
+            },
+        )
+    )
+    ended = {row["case_id"]: row["ended_reason"] for row in rows.values() if row["ended"]}
+    if ended:
+        told = values(
+            column("case_id", CaseRow.id.type), column("reason", String), name="told"
+        ).data(list(ended.items()))
+        uow.session.execute(
+            update(CaseRow)
+            .where(CaseRow.id == told.c.case_id)
+            .values(ended_on=uow.today(), ended_reason=told.c.reason)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def month_locked(uow: UnitOfWork, events: Sequence[CycleLocked]) -> None:
+    """Note the months that are paid: decisions for them are no longer simply corrected."""
+    rows = {(county(event.division), event.month) for event in events}
+    uow.session.execute(
+        insert(LockedMonth)
+        .values([{"division": division, "month": month} for division, month in rows])
+        .on_conflict_do_nothing()
+    )

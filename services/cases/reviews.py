@@ -1,0 +1,243 @@
+"""复核: a running benefit looked at again, opened by a death or by an officer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import or_, select
+from sqlalchemy.dialects.postgresql import insert
+
+from services.cases import casework, catalogue, views, working_calendar
+from services.cases.domain import facts as f
+from services.cases.domain import intake
+from services.cases.domain.case import Case, State
+from services.cases.models import CaseRow, HeldBenefitRow, Person, Revoked
+from services.chassis.uow import UnitOfWork
+from services.contracts.commands.cases import CaseView, OpenReview
+from services.contracts.errors import Conflict
+from services.contracts.events.cases import ReviewOpened
+from services.contracts.events.registry import PersonDeathRevoked, PersonDied
+from services.contracts.ids import new_id
+
+DEATH = "death"
+ONE_OFF = "temporary_aid"
+
+CAUSES = {
+    DEATH: "成员死亡",
+    "periodic": "定期复核",
+    "income_changed": "收入变化",
+    "members_changed": "家庭人口变化",
+    "reported": "群众反映",
+    "expired": "待遇到期",
+}
+
+
+def handle_deaths(uow: UnitOfWork, events: Sequence[PersonDied | PersonDeathRevoked]) -> None:
+    """A death opens a review of each running benefit's case; its revocation ends the review."""
+    deaths: list[PersonDied] = []
+    for event in events:
+        if isinstance(event, PersonDied):
+            deaths.append(event)
+            continue
+        _open_for_deaths(uow, deaths)
+        deaths = []
+        _end_revoked(uow, event)
+    _open_for_deaths(uow, deaths)
+
+
+def _open_for_deaths(uow: UnitOfWork, events: Sequence[PersonDied]) -> None:
+    """One review a death and granted case, whether funding has stopped the money yet or not."""
+    revoked = _revoked(uow, events)
+    events = [event for event in events if event.source_event_id not in revoked]
+    if not events:
+        return
+    dead = [event.person_id for event in events]
+    running = uow.session.scalars(
+        select(CaseRow)
+        .where(
+            CaseRow.outcome == "granted",
+            CaseRow.item != ONE_OFF,
+            or_(CaseRow.ended_on.is_(None), CaseRow.ended_reason == DEATH),
+            CaseRow.person_ids.overlap(dead),
+        )
+        .order_by(CaseRow.id)
+    ).all()
+    wanted = {
+        f"{DEATH}:{event.source_event_id}:{case.id}": (event, case)
+        for event in events
+        for case in running
+        if event.person_id in case.person_ids
+    }
+    known = set(
+        uow.session.scalars(select(CaseRow.source_key).where(CaseRow.source_key.in_(wanted)))
+    )
+    for key, (event, case) in wanted.items():
+        if key not in known:
+            review = _open(
+                uow,
+                case,
+                DEATH,
+                f"{event.died_on} 死亡登记",
+                key=key,
+                event_id=event.source_event_id,
+                dead=frozenset(dead),
+            )
+            _announce(uow, review, event.person_id, DEATH, event.source_event_id, event.officer_id)
+
+
+def _revoked(uow: UnitOfWork, events: Sequence[PersonDied]) -> set[str]:
+    """Of these deaths, those taken back before they were heard of here."""
+    told = {f"{DEATH}:{event.source_event_id}": event.source_event_id for event in events}
+    known = uow.session.scalars(select(Revoked.fact).where(Revoked.fact.in_(told)))
+    return {told[fact] for fact in known}
+
+
+def open_review(uow: UnitOfWork, command: OpenReview) -> CaseView:
+    """An officer looks at a granted benefit again."""
+    case = casework.load(uow, command.case_id, to_change=False).row
+    if case.outcome != "granted" or case.item == ONE_OFF or case.ended_on:
+        raise Conflict(
+            "这个案件没有正在享受的待遇，不能发起复核",
+            field="case_id",
+            advice="请选择已经审核确认、仍在享受的案件",
+            reason="nothing_running",
+        )
+    hanging = uow.session.scalars(
+        select(CaseRow.case_no).where(
+            CaseRow.reviews == case.id, CaseRow.state == State.IN_PROGRESS.value
+        )
+    ).first()
+    if hanging:
+        raise Conflict(
+            f"已有正在办理的复核（{hanging}）",
+            field="case_id",
+            advice="请办理该复核",
+            reason="open_case",
+        )
+    review = _open(uow, case, command.cause, command.reason)
+    uow.audit("case.review_opened", "case", review.id, case_no=review.case_no)
+    _announce(uow, review, case.applicant_id, command.cause, str(review.id), None)
+    return views.read(uow, review.id)
+
+
+def _open(
+    uow: UnitOfWork,
+    case: CaseRow,
+    cause: str,
+    reason: str,
+    *,
+    key: str | None = None,
+    event_id: str = "",
+    dead: frozenset[UUID] = frozenset(),
+) -> CaseRow:
+    """A review of what a case granted: the same benefit, the people who still live."""
+    item = catalogue.item("review")
+    route = item.routes[0]
+    today = uow.today()
+    covered = _covered(uow, case, dead)
+    opened = f.ReviewOpened(
+        on=today,
+        by=uow.actor.id,
+        by_name=uow.actor.name,
+        asked=tuple(f.Asked(benefit=benefit, covered=covered) for benefit in case.benefits),
+        cause=cause,
+        cause_event_id=event_id,
+        reason=f"{CAUSES[cause]}：{reason}" if reason else CAUSES[cause],
+    )
+    rule = catalogue.policies().rule(item.code, route.code, case.division, today)
+    values: dict[str, Any] = {
+        "id": new_id(),
+        "case_no": casework.case_numbers(uow, case.division)[0],
+        "source_key": key,
+        "item": item.code,
+        "route": route.code,
+        "kind": item.kind.value,
+        "benefits": list(case.benefits),
+        "division": case.division,
+        "household_id": case.household_id,
+        "applicant_id": case.applicant_id,
+        "person_ids": list(case.person_ids),
+        "minor": case.minor,
+        "child": case.child,
+        "first_officer_id": None,
+        "applied_on": today,
+        "reviews": case.id,
+    }
+    review = Case(item, route, rule, case.division, (opened,), case.minor)
+    return casework.add(uow, values, review, working_calendar.current(uow))
+
+
+def _covered(uow: UnitOfWork, case: CaseRow, dead: frozenset[UUID]) -> tuple[UUID, ...]:
+    """Who the benefit covers and still lives; the case's people where nobody does.
+
+    ``dead``: deaths just told, which the copy of people may not show yet.
+    """
+    covered = uow.session.scalar(
+        select(HeldBenefitRow.person_ids).where(HeldBenefitRow.case_id == case.id).limit(1)
+    )
+    people = covered or case.person_ids
+    living = set(
+        uow.session.scalars(
+            select(Person.person_id).where(
+                Person.person_id.in_(people), Person.deceased_on.is_(None), ~Person.removed
+            )
+        )
+    )
+    return tuple(person for person in people if person in living - dead) or tuple(people)
+
+
+def _announce(
+    uow: UnitOfWork,
+    review: CaseRow,
+    person_id: UUID,
+    cause: str,
+    cause_event_id: str,
+    officer_id: UUID | None,
+) -> None:
+    if officer_id is None:
+        about = uow.session.get(Person, person_id)
+        officer_id = about.officer_id if about else None
+    review.first_officer_id = officer_id
+    uow.emit(
+        ReviewOpened(
+            case_id=review.id,
+            case_no=review.case_no,
+            division=review.division,
+            person_id=person_id,
+            cause=cause,
+            cause_event_id=cause_event_id,
+            officer_id=officer_id,
+            opened_on=uow.today(),
+        )
+    )
+
+
+def _end_revoked(uow: UnitOfWork, event: PersonDeathRevoked) -> None:
+    """The death was registered wrongly: its reviews end undecided."""
+    uow.session.execute(
+        insert(Revoked).values(fact=f"{DEATH}:{event.revokes}").on_conflict_do_nothing()
+    )
+    hanging = uow.session.scalars(
+        select(CaseRow.id).where(
+            CaseRow.source_key.startswith(f"{DEATH}:{event.revokes}:", autoescape=True),
+            CaseRow.state == State.IN_PROGRESS.value,
+        )
+    ).all()
+    casework.keep_all(
+        uow,
+        [
+            (
+                opened,
+                intake.end(
+                    opened.case,
+                    uow.actor,
+                    uow.today(),
+                    f.EndGround.DEATH_REVOKED,
+                    "死亡登记已被撤销",
+                ),
+            )
+            for opened in casework.load_many(uow, hanging)
+        ],
+    )
