@@ -34,6 +34,7 @@ PORTAL = "portal"
 PORTAL_PORT = 8000
 MAILBOX = "mailbox"
 OURS = (*SERVICES, PORTAL)
+READY_SECONDS = 90
 DRAIN_SECONDS = 60
 """How long a service may finish what it has in hand before it is killed."""
 
@@ -123,7 +124,7 @@ def up(say: Say) -> Stack:
         say("启动服务和门户")
         _start(keeper, OURS)
         for name in OURS:
-            wait_until(partial(_is_ready, stack, name), 90, partial(_complaint, keeper))
+            _await_ready(keeper, stack, name)
         return stack
 
 
@@ -278,13 +279,26 @@ def _is_ready(stack: Stack, name: str) -> bool:
         connection.close()
 
 
+def _await_ready(keeper: Supervisor, stack: Stack, name: str) -> None:
+    try:
+        wait_until(partial(_is_ready, stack, name), READY_SECONDS, partial(_complaint, keeper))
+    except TimeoutError as error:
+        late = f"{name} 在 {READY_SECONDS} 秒内没有就绪"
+        raise RuntimeError(f"{late}，{_last_words(name)}") from error
+
+
 def _complaint(keeper: Supervisor) -> str | None:
     """The last words of a program the supervisor has given up on."""
     for row in keeper.processes():
         if row.state == "FATAL":
-            log = (LOGS / f"{row.name}.log").read_text(encoding="utf-8", errors="replace")
-            return f"{row.name} 启动失败，日志 {LOGS / row.name}.log 的末尾：\n{log[-2000:]}"
+            return f"{row.name} 启动失败，{_last_words(row.name)}"
     return None
+
+
+def _last_words(name: str) -> str:
+    file = LOGS / f"{name}.log"
+    log = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+    return f"日志 {file} 的末尾：\n{log[-1500:]}"
 
 
 def _end_leftovers(keeper: Supervisor) -> bool:

@@ -70,7 +70,10 @@ class Supervisor:
         self.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         sections = [
             self._general(),
-            *(self._section(each, 100 + min(rank, 1), at_once=True) for rank, each in enumerate(first)),
+            *(
+                self._section(each, 100 + min(rank, 1), at_once=True)
+                for rank, each in enumerate(first)
+            ),
             *(self._section(each, 200, at_once=False) for each in later),
         ]
         configuration = self.home / "supervisord.conf"
@@ -163,7 +166,7 @@ command={command}
 priority={priority}
 autostart={str(at_once).lower()}
 autorestart=true
-startsecs=2
+startsecs=10
 startretries=30
 stopsignal={program.stop_signal.name.removeprefix("SIG")}
 stopwaitsecs={program.stop_seconds}
