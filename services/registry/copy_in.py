@@ -6,9 +6,10 @@ Only in child processes: COPY does not work under the patched psycopg2.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -67,18 +68,20 @@ def _blocks(rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
 
 
 def _value(value: Any) -> str:
-    if value is None:
-        return "\\N"
-    if isinstance(value, str):
-        return value.translate(_ESCAPES) if _special(value) else value
-    if isinstance(value, bytes):
-        return "\\\\x" + value.hex()
-    if isinstance(value, bool):
-        return "t" if value else "f"
-    if isinstance(value, (date, datetime)):
-        return value.isoformat()
-    return str(value)
+    return _WRITERS.get(type(value), str)(value)
 
 
-def _special(text: str) -> bool:
-    return "\\" in text or "\t" in text or "\n" in text or "\r" in text
+def _text(value: str) -> str:
+    return value.translate(_ESCAPES) if "\\" in value or not value.isprintable() else value
+
+
+_WRITERS: dict[type, Callable[[Any], str]] = {
+    type(None): lambda _: "\\N",
+    str: _text,
+    bytes: lambda value: "\\\\x" + value.hex(),
+    bool: lambda value: "t" if value else "f",
+    UUID: lambda value: value.hex,
+    date: date.isoformat,
+    datetime: datetime.isoformat,
+}
+"""How each type is written in COPY's text form; anything else as ``str`` has it."""

@@ -21,7 +21,6 @@ from services.chassis.tracing import current_traceparent
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Role
 from services.contracts.commands.registry import (
-    AppointStaff,
     CheckRoster,
     ImportRoster,
     ImportView,
@@ -45,7 +44,6 @@ from services.contracts.events.registry import (
 )
 from services.contracts.ids import new_id
 from services.registry import (
-    announcements,
     deaths,
     divisions,
     error_workbook,
@@ -72,7 +70,6 @@ SHEET = "花名册"
 SHOWN = 1000
 """How many errors and warnings a report holds; the error workbook holds all."""
 
-_PAGE = 5000
 _MONTH = re.compile(r"(\d{4})-(\d{2})")
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
@@ -108,7 +105,7 @@ def write(uow: UnitOfWork, command: ImportRoster) -> RosterReport:
         return _report(uow, read, started, workbook_too=command.errors_workbook)
     read.content = b""
     import_id = new_id()
-    _put_officers_in_post(uow, read.officers)
+    staff.put_officers_in_post(uow, read.officers)
     _Writer(uow, read, import_id, first_month).write()
     given = read.roster
     uow.session.add(
@@ -152,7 +149,7 @@ def undo(uow: UnitOfWork, command: UndoImport) -> ImportView:
     row.undone_by, row.reason = uow.actor.id, command.reason
     uow.session.flush()
     uow.audit("roster.undone", "roster_import", row.id, reason=command.reason)
-    uow.emit_all(_removals(uow, row.id))
+    _emit(uow, _removals(uow, row.id))
     uow.emit(RosterImportUndone(import_id=row.id, division=uow.settings.county))
     return _view(row)
 
@@ -329,21 +326,6 @@ def _report(
 # -- writing ----------------------------------------------------------------------------------
 
 
-def _put_officers_in_post(uow: UnitOfWork, officers: Iterable[officer_sheet.Officer]) -> None:
-    for officer in officers:
-        staff.put_in_post(
-            uow,
-            AppointStaff(
-                staff_no=officer.number,
-                name=officer.name,
-                division=officer.division,
-                roles=(Role.VILLAGE_OFFICER,),
-                scopes=(officer.division,),
-                phone=officer.phone or None,
-            ),
-        )
-
-
 class _Writer:
     """Streams a roster into the tables and the outbox; nothing is held twice."""
 
@@ -383,10 +365,7 @@ class _Writer:
         copy(session, "responsibility", _RESPONSIBILITY, self._responsibilities())
         copy(session, "carried_benefit", _CARRIED, self._benefits())
         self._mark_known_beneficiaries()
-        pending = outbox.rows(self._events(), bulk=True, traceparent=current_traceparent())
-        self.uow.emitted += copy(
-            session, "outbox", _OUTBOX, ([row[name] for name in _OUTBOX] for row in pending)
-        )
+        _emit(self.uow, self._events())
 
     def _households(self) -> Iterator[tuple[object, ...]]:
         for household in self.new_households:
@@ -589,6 +568,13 @@ _OUTBOX = (
 )
 
 
+def _emit(uow: UnitOfWork, events: Iterable[Event]) -> None:
+    """Into the outbox by COPY, on the bulk lane."""
+    pending = outbox.rows(events, bulk=True, traceparent=current_traceparent())
+    rows = ([row[name] for name in _OUTBOX] for row in pending)
+    uow.emitted += copy_rows(uow.session, "outbox", _OUTBOX, rows)
+
+
 def _match_waiting(uow: UnitOfWork, import_id: UUID) -> None:
     """Whoever came in by the roster may be somebody a bureau told of before."""
     waiting = select(BureauNotice.identity_index).where(BureauNotice.state == "waiting")
@@ -655,31 +641,61 @@ def _remove(uow: UnitOfWork, import_id: UUID) -> None:
 
 
 def _removals(uow: UnitOfWork, import_id: UUID) -> Iterator[Event]:
-    """The last word on everybody taken back, a page at a time."""
-    after = UUID(int=0)
-    while True:
-        page = uow.session.scalars(
-            select(Person)
-            .where(Person.import_id == import_id, Person.id > after)
-            .order_by(Person.id)
-            .limit(_PAGE)
-        ).all()
-        if not page:
-            break
-        after = page[-1].id
-        yield from announcements.people_recorded(uow, page)
-        uow.session.expunge_all()
-    for household in uow.session.scalars(select(Household).where(Household.import_id == import_id)):
+    """The last word on everybody taken back. Read whole before COPY has the connection."""
+    people_gone = uow.session.execute(
+        select(
+            Person.id,
+            Person.household_id,
+            Person.division,
+            Person.name,
+            Person.sex,
+            Person.birth_date,
+            Person.relation,
+            Person.is_head,
+            Person.disability,
+            Person.officer_id,
+            Person.deceased_on,
+            Person.version,
+        ).where(Person.import_id == import_id)
+    ).all()
+    households_gone = uow.session.execute(
+        select(
+            Household.id,
+            Household.number,
+            Household.division,
+            Household.head_person_id,
+            Household.payee_person_id,
+            Household.version,
+        ).where(Household.import_id == import_id)
+    ).all()
+    for row in people_gone:
+        yield PersonRecorded(
+            person_id=row.id,
+            household_id=row.household_id,
+            division=row.division,
+            name=row.name,
+            sex=row.sex,
+            birth_date=row.birth_date,
+            relation=KINSHIPS[row.relation],
+            is_head=row.is_head,
+            disability=row.disability,
+            officer_id=row.officer_id,
+            deceased_on=row.deceased_on,
+            removed=True,
+            epoch=uow.epoch,
+            version=row.version,
+        )
+    for place in households_gone:
         yield HouseholdRecorded(
-            household_id=household.id,
-            household_no=household.number,
-            division=household.division,
-            head_person_id=household.head_person_id,
-            payee_person_id=household.payee_person_id,
+            household_id=place.id,
+            household_no=place.number,
+            division=place.division,
+            head_person_id=place.head_person_id,
+            payee_person_id=place.payee_person_id,
             members=0,
             removed=True,
             epoch=uow.epoch,
-            version=household.version,
+            version=place.version,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from uuid import UUID
 
 from sqlalchemy import func, insert, or_, select
 
@@ -23,6 +24,7 @@ from services.contracts.errors import Conflict, Forbidden, Invalid, NotFound
 from services.contracts.ids import new_id
 from services.registry import announcements, responsibility
 from services.registry.domain.identity_number import mask
+from services.registry.domain.officers import Officer
 from services.registry.models import Division, Person, SignInRow, Staff, StaffAccount
 
 _NUMBER = re.compile(r"[0-9A-Za-z-]{2,20}")
@@ -68,17 +70,50 @@ def put_in_post(uow: UnitOfWork, post: AppointStaff) -> Staff:
     staff.version += 1
     if contact := post.phone is not None or staff.contact_version == 0:
         phone = (post.phone or "").strip() or None
-        staff.phone = (
-            uow.cipher.encrypt(phone, table="staff", row=staff.id, column="phone")
-            if phone
-            else None
-        )
+        staff.phone = _sealed_phone(uow, staff, phone)
         staff.contact_version += 1
     uow.session.flush()
     uow.emit(announcements.staff_appointed(uow, staff))
     if contact:
         uow.emit(announcements.staff_contact_changed(uow, staff, _phone(uow, staff)))
     return staff
+
+
+def put_officers_in_post(uow: UnitOfWork, officers: Sequence[Officer]) -> None:
+    """Put the village officers of a roster in post, all at once. Those in post are left alone."""
+    known = {
+        staff.staff_no: staff
+        for staff in uow.session.scalars(
+            select(Staff).where(Staff.staff_no.in_([officer.number for officer in officers]))
+        )
+    }
+    phones: dict[UUID, str] = {}
+    appointed: list[Staff] = []
+    for officer in officers:
+        staff = known.get(officer.number) or Staff(
+            id=new_id(),
+            staff_no=officer.number,
+            since=uow.today(),
+            version=0,
+            contact_version=0,
+            active=False,
+        )
+        if staff.active:
+            continue
+        staff.name, staff.division = officer.name, officer.division
+        staff.roles, staff.scopes = [Role.VILLAGE_OFFICER.value], [officer.division]
+        staff.active, staff.until = True, None
+        staff.phone = _sealed_phone(uow, staff, officer.phone)
+        staff.version += 1
+        staff.contact_version += 1
+        phones[staff.id] = officer.phone
+        appointed.append(staff)
+    uow.session.add_all(appointed)
+    uow.emit_all(announcements.staff_appointed(uow, staff) for staff in appointed)
+    uow.emit_all(
+        announcements.staff_contact_changed(uow, staff, phones[staff.id] or None)
+        for staff in appointed
+    )
 
 
 def open_account(uow: UnitOfWork, command: OpenAccount) -> StaffView:
@@ -210,6 +245,12 @@ def staff_views(uow: UnitOfWork, staff: Sequence[Staff]) -> list[StaffView]:
         )
         for member in staff
     ]
+
+
+def _sealed_phone(uow: UnitOfWork, staff: Staff, phone: str | None) -> bytes | None:
+    if not phone:
+        return None
+    return uow.cipher.encrypt(phone, table="staff", row=staff.id, column="phone")
 
 
 def _phone(uow: UnitOfWork, staff: Staff) -> str | None:
