@@ -45,7 +45,7 @@ class People:
                 CoverageRow.active,
                 ~CoverageRow.one_off,
             )
-        ).tuples():
+        ):
             self.add(person_id, benefit, entitlement_id, fen or 0)
 
     def add(self, person_id: uuid.UUID, benefit: str, entitlement_id: uuid.UUID, fen: Fen) -> None:

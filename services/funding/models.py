@@ -190,6 +190,8 @@ class EntitlementRow(Base):
     state: Mapped[str]
     """active, ended or void."""
     end_reason: Mapped[str | None]
+    end_cause: Mapped[str | None]
+    """The decision or death that ended it; a revoked death is found by it."""
     decided_on: Mapped[date]
     counted_income_fen: Mapped[int | None] = mapped_column(BigInteger)
     single_person: Mapped[bool]
@@ -255,6 +257,7 @@ class CoverageRow(Base):
     one_off: Mapped[bool]
     active: Mapped[bool]
     last_month: Mapped[str | None]
+    end_cause: Mapped[str | None]
 
 
 class StopRow(Base):
@@ -462,6 +465,9 @@ class PaymentRow(Base):
     state: Mapped[str]
     """draft, held, short, locked, withdrawn, voided, sent, settled, failed or returned."""
     line_no: Mapped[int | None]
+    account_index: Mapped[bytes | None]
+    """Blind index and last digits of the account as it was sent, whatever it is now."""
+    account_last4: Mapped[str | None]
     reason_code: Mapped[str | None]
     reason: Mapped[str | None]
     return_file_id: Mapped[uuid.UUID | None]
@@ -579,6 +585,17 @@ class AllotmentRow(Base):
     actor_id: Mapped[str]
     actor_name: Mapped[str]
     business_on: Mapped[date]
+
+
+class ReplenishmentRow(Base):
+    """What a replenishment batch brings to a town's 备用金."""
+
+    __tablename__ = "replenishment"
+    __table_args__ = (CheckConstraint("fen > 0", name="fen"),)
+
+    batch_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("batch.id"), primary_key=True)
+    town: Mapped[str] = mapped_column(primary_key=True)
+    fen: Mapped[int] = mapped_column(BigInteger)
 
 
 class RecoveryRow(Base):

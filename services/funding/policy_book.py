@@ -34,13 +34,13 @@ def install(uow: UnitOfWork) -> None:
             "effective_to": version.effective_to,
             "source": version.source,
             "clause": version.clause,
-            "rule": msgspec.to_builtins(version.rule),
+            "rule": msgspec.json.decode(msgspec.json.encode(version.rule)),
         }
         for benefit in known
         for version in benefit.versions
     ]
     stored: dict[str, dict[str, object]] = dict(
-        session.execute(select(PolicyRow.id, PolicyRow.rule)).tuples().all()
+        session.execute(select(PolicyRow.id, PolicyRow.rule)).all()
     )
     changed = [row["id"] for row in rows if stored.get(str(row["id"]), row["rule"]) != row["rule"]]
     if changed:

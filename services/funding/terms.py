@@ -97,7 +97,7 @@ def reconcile(uow: UnitOfWork, pairs: Iterable[Pair], *, cause: str, reason: str
     terms: dict[Pair, list[tuple[Month, Month | None, _Current]]] = defaultdict(list)
     for benefit, person, start, end, term_id, entitlement_id, fen in session.execute(
         text(_IN_FORCE), {"persons": persons}
-    ).tuples():
+    ):
         terms[person, benefit].append((start, end, _Current(term_id, entitlement_id, fen)))
     by_pair: dict[Pair, list[Any]] = defaultdict(list)
     for row in session.execute(text(_DUES), {"persons": persons}):
@@ -267,4 +267,4 @@ def pairs_of(uow: UnitOfWork, entitlement_ids: Iterable[uuid.UUID]) -> list[Pair
         .where(EntitlementRow.id.in_(ids))
         .distinct()
     )
-    return [(person, benefit) for person, benefit in found.tuples()]
+    return [(person, benefit) for person, benefit in found]

@@ -114,6 +114,14 @@ SEAT_ROLES: dict[Seat, Role] = {
 }
 
 
+SEAT_LABELS: dict[Seat, str] = {
+    Seat.REVIEW: "审核",
+    Seat.RELEASE: "核拨",
+    Seat.VOID_REVIEW: "作废（审核）",
+    Seat.VOID_RELEASE: "作废（核拨）",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Deputy:
     """Someone who may sign in a role's place between two days (both included)."""
