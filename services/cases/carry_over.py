@@ -56,9 +56,7 @@ def _open_closed(uow: UnitOfWork, events: Sequence[BenefitCarriedOver]) -> None:
             .values(rows)
             .on_conflict_do_nothing()
             .returning(CaseRow.id, CaseRow.case_no)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     opened = [event for event in by_id.values() if event.grant_id in fresh]
     if not opened:

@@ -79,7 +79,7 @@ def names(uow: UnitOfWork, person_ids: Iterable[UUID]) -> dict[UUID, str]:
     rows = uow.session.execute(
         select(Person.person_id, Person.name).where(Person.person_id.in_(set(person_ids)))
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def staff_names(uow: UnitOfWork, staff_ids: Iterable[UUID]) -> dict[UUID, str]:
@@ -87,7 +87,7 @@ def staff_names(uow: UnitOfWork, staff_ids: Iterable[UUID]) -> dict[UUID, str]:
     rows = uow.session.execute(
         select(Staff.staff_id, Staff.name).where(Staff.staff_id.in_(set(staff_ids)))
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def check_staff(uow: UnitOfWork, staff_ids: Iterable[UUID], *, field: str) -> None:
@@ -112,7 +112,7 @@ def places(uow: UnitOfWork, divisions: Iterable[str]) -> dict[str, str]:
     rows = uow.session.execute(
         select(Division.division, Division.name).where(Division.division.in_(codes))
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def full_name(known: dict[str, str], division: str) -> str:

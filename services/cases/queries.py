@@ -322,7 +322,7 @@ def overdue_by_state(uow: UnitOfWork) -> dict[str, int]:
         select(CaseRow.state, func.count(), func.sum(late))
         .where(CaseRow.state.in_([*OPEN, "decided"]))
         .group_by(CaseRow.state)
-    ).tuples()
+    )
     counts = dict.fromkeys([*OPEN, "decided"], 0)
     overdue = 0
     for state, count, passed in rows:

@@ -54,9 +54,9 @@ def show(uow: UnitOfWork, opened: Opened) -> c.CaseView:
     today = uow.today()
     names = _names(uow, row, case)
     times = dict(
-        uow.session.execute(select(FactRow.number, FactRow.at).where(FactRow.case_id == row.id))
-        .tuples()
-        .all()
+        uow.session.execute(
+            select(FactRow.number, FactRow.at).where(FactRow.case_id == row.id)
+        ).all()
     )
     return c.CaseView(
         case_id=row.id,

@@ -21,4 +21,4 @@ def current(uow: UnitOfWork, since: date | None = None) -> Calendar:
         )
     )
     years = uow.session.scalars(select(CalendarYearRow.year).where(CalendarYearRow.year >= first))
-    return Calendar(dict(days.tuples().all()), frozenset(years), catalogue.statutory_days())
+    return Calendar(dict(days.all()), frozenset(years), catalogue.statutory_days())

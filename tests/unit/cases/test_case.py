@@ -481,9 +481,9 @@ def test_an_impossible_aid_is_refused(fen: int) -> None:
 def test_the_town_stays_within_its_small_sum() -> None:
     """Above the town's authority the county decides, on the same fast path."""
     case = build.accepted("temporary_aid", route="urgent", materials=())
-    with pytest.raises(Forbidden, match=r"小额审批限额 2,400\.00 元"):
-        build.decide(case, on=build.MONDAY, fen=240_001)
-    assert build.decide(case, build.COUNTY, on=build.MONDAY, fen=240_001).outcome
+    with pytest.raises(Forbidden, match=r"小额审批限额 3,120\.00 元"):
+        build.decide(case, on=build.MONDAY, fen=312_001)
+    assert build.decide(case, build.COUNTY, on=build.MONDAY, fen=312_001).outcome
 
 
 def test_a_step_bar_of_a_fresh_case() -> None:
