@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import chain
 from typing import Literal, cast
 from uuid import UUID
 
@@ -668,35 +669,41 @@ def _removals(uow: UnitOfWork, import_id: UUID) -> Iterator[Event]:
             Household.version,
         ).where(Household.import_id == import_id)
     ).all()
-    for row in people_gone:
-        yield PersonRecorded(
-            person_id=row.id,
-            household_id=row.household_id,
-            division=row.division,
-            name=row.name,
-            sex=row.sex,
-            birth_date=row.birth_date,
-            relation=KINSHIPS[row.relation],
-            is_head=row.is_head,
-            disability=row.disability,
-            officer_id=row.officer_id,
-            deceased_on=row.deceased_on,
-            removed=True,
-            epoch=uow.epoch,
-            version=row.version,
-        )
-    for place in households_gone:
-        yield HouseholdRecorded(
-            household_id=place.id,
-            household_no=place.number,
-            division=place.division,
-            head_person_id=place.head_person_id,
-            payee_person_id=place.payee_person_id,
-            members=0,
-            removed=True,
-            epoch=uow.epoch,
-            version=place.version,
-        )
+    return chain(
+        (
+            PersonRecorded(
+                person_id=row.id,
+                household_id=row.household_id,
+                division=row.division,
+                name=row.name,
+                sex=row.sex,
+                birth_date=row.birth_date,
+                relation=KINSHIPS[row.relation],
+                is_head=row.is_head,
+                disability=row.disability,
+                officer_id=row.officer_id,
+                deceased_on=row.deceased_on,
+                removed=True,
+                epoch=uow.epoch,
+                version=row.version,
+            )
+            for row in people_gone
+        ),
+        (
+            HouseholdRecorded(
+                household_id=row.id,
+                household_no=row.number,
+                division=row.division,
+                head_person_id=row.head_person_id,
+                payee_person_id=row.payee_person_id,
+                members=0,
+                removed=True,
+                epoch=uow.epoch,
+                version=row.version,
+            )
+            for row in households_gone
+        ),
+    )
 
 
 def _view(row: RosterImport) -> ImportView:
