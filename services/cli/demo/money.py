@@ -67,13 +67,13 @@ def replenish(world: World, document_no: str) -> funding.BatchView:
     """Fill the town's 备用金 up by a batch with both signatures."""
     clerk = world["funding_clerk"]
     opened = clerk.ask(funding.OpenReplenishment(towns=(world.village[:9],)))
-    return _lock(world, opened.batch_no, document_no)
+    return _lock(world, opened, document_no)
 
 
 def pay(world: World, batch: str, document_no: str, folder: Path) -> Paid:
     """Compute, check, sign twice, lock, write the file, let the bank answer, read the answer."""
     clerk = world["funding_clerk"]
-    _lock(world, batch, document_no)
+    _lock(world, compute(world, batch), document_no)
     exported = clerk.ask(funding.ExportBatch(batch=batch))
     assert exported.file_id is not None
     bank_file = clerk.download("funding", exported.file_id, folder)
@@ -114,15 +114,14 @@ def mend_accounts(world: World, batch: str) -> int:
         after = page.after
 
 
-def _lock(world: World, batch: str, document_no: str) -> funding.BatchView:
-    clerk = world["funding_clerk"]
-    checked = compute(world, batch)
-    total = checked.computed_fen
+def _lock(world: World, checked: funding.BatchView, document_no: str) -> funding.BatchView:
+    """Both signatures under the sum they saw, then the lock."""
+    batch, total = checked.batch_no, checked.computed_fen
     world["civil_auditor"].ask(funding.SignBatch(batch=batch, seat="review", total_fen=total))
     world["finance_officer"].ask(
         funding.SignBatch(batch=batch, seat="release", total_fen=total, document_no=document_no)
     )
-    return clerk.ask(funding.LockBatch(batch=batch))
+    return world["funding_clerk"].ask(funding.LockBatch(batch=batch))
 
 
 def _bank(bank_file: Path, return_file: Path, seed: int) -> None:

@@ -74,8 +74,10 @@ def page(report: dict[str, Any], checks: list[Check]) -> RenderableType:
             ("花名册", f"{report['people']} 人，{report['households']} 户"),
             (
                 "案件",
-                f"存量结转 {cases['carried_over']}，"
-                + f"确认 {cases['granted']}，不予确认 {cases['refused']}",
+                (
+                    f"存量结转 {cases['carried_over']}，"
+                    f"确认 {cases['granted']}，不予确认 {cases['refused']}"
+                ),
             ),
             (
                 f"{cycle['month']} 发放",
@@ -85,14 +87,18 @@ def page(report: dict[str, Any], checks: list[Check]) -> RenderableType:
             ("  失败", f"{yuan(cycle['failed_fen'])} 元，补发 {yuan(cycle['repaid_fen'])} 元"),
             (
                 "事件",
-                f"发布 {report['events']['published']}，生效 {report['events']['applied']}，"
-                + f"忽略重复 {report['events']['duplicates_ignored']}，"
-                + f"死信 {report['events']['dead_letters']}",
+                (
+                    f"发布 {report['events']['published']}，生效 {report['events']['applied']}，"
+                    f"忽略重复 {report['events']['duplicates_ignored']}，"
+                    f"死信 {report['events']['dead_letters']}"
+                ),
             ),
             (
                 "消息",
-                f"发出 {messages['sent']}，邮件服务器读回 {messages['read_back']}，"
-                + f"上门函件 {messages['letters']}",
+                (
+                    f"发出 {messages['sent']}，邮件服务器读回 {messages['read_back']}，"
+                    f"上门函件 {messages['letters']}"
+                ),
             ),
             ("死亡到停发", f"{report['death_to_stop_ms']} 毫秒"),
             (

@@ -66,7 +66,7 @@ class World:
     folder: Path
     people: int
     seed: int
-    village: str = "421083108007"
+    village: str = "421083100205"
     desks: dict[str, Desk] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
