@@ -1,0 +1,121 @@
+"""The image and the compose file: one image, any base, and settings that start."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy import secrets
+from deploy.local.accounts import PROJECT
+from services.chassis.discovery import NAMES
+from services.chassis.settings import Settings
+from services.notify.settings import GatewaySettings
+from services.portal.settings import PortalSettings
+
+CONTAINERFILE = (PROJECT / "deploy" / "Containerfile").read_text(encoding="utf-8")
+COMPOSE: dict[str, Any] = yaml.safe_load(
+    (PROJECT / "deploy" / "compose.yaml").read_text(encoding="utf-8")
+)
+PROCESSES = (*NAMES, "portal")
+MADE = secrets.generate("broker:5672/zhida", dict.fromkeys(NAMES, "databases:5432"))
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The instructions of the Containerfile, continuation lines joined."""
+    joined = re.sub(r"\\\n", " ", re.sub(r"(?m)^\s*#.*\n", "", CONTAINERFILE))
+    return [
+        (word, " ".join(rest.split()))
+        for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line.strip())
+    ]
+
+
+def test_every_stage_stands_on_the_base_of_ones_choice() -> None:
+    """A closed network builds from its own base."""
+    assert instructions()[0] == ("ARG", "BASE=docker.io/library/debian:bookworm-slim")
+    stages = [rest for word, rest in instructions() if word == "FROM"]
+    assert stages == ["${BASE} AS build", "${BASE}"]
+
+
+def test_the_image_runs_unprivileged_and_from_locked_packages() -> None:
+    """A user beyond 10000, what stands in uv.lock and no more, signals passed on."""
+    last = dict(instructions())
+    assert last["USER"] == "10001:10001"
+    assert last["ENTRYPOINT"] == '["/usr/bin/tini", "--"]'
+    syncs = [rest for word, rest in instructions() if word == "RUN" and "uv sync" in rest]
+    assert len(syncs) == 2
+    assert all("--locked" in sync and "--no-dev" in sync for sync in syncs)
+
+
+def test_the_context_holds_what_is_copied_and_no_secrets() -> None:
+    """Everything is left out but what the build copies."""
+    allowed = (PROJECT / ".containerignore").read_text(encoding="utf-8").split()
+    assert allowed[0] == "*"
+    let_in = {line.removeprefix("!") for line in allowed if line.startswith("!")}
+    copied = {
+        part.rstrip("/")
+        for word, rest in instructions()
+        if word == "COPY" and "--from" not in rest
+        for part in rest.split()[:-1]
+    }
+    assert copied == let_in
+    assert all((PROJECT / path).exists() for path in copied)
+
+
+def test_compose_runs_every_process_and_no_other_image_of_ours() -> None:
+    """Four services, four migrations, the portal and the mailbox, from one hardened image."""
+    ours = {n: s for n, s in COMPOSE["services"].items() if n not in ("broker", "databases")}
+    assert ours.keys() == {*PROCESSES, *(f"{name}-migrate" for name in NAMES), "mailbox"}
+    for service in ours.values():
+        assert service["image"] == "localhost/zhida:dev"
+        assert service["build"]["dockerfile"] == "deploy/Containerfile"
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["user"] == "10001:10001"
+
+
+def test_each_service_waits_for_its_own_schema() -> None:
+    """It starts after its migration ended well and the broker answers."""
+    for name in NAMES:
+        waits = COMPOSE["services"][name]["depends_on"]
+        assert waits[f"{name}-migrate"] == {"condition": "service_completed_successfully"}
+        assert waits["broker"] == {"condition": "service_healthy"}
+
+
+def resolved(value: str | None) -> str:
+    """A compose value with the defaults of its variables."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value or "")
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_what_compose_gives_starts_the_process(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its secrets file and its variables are all the settings it needs."""
+    service = COMPOSE["services"][name]
+    assert service["env_file"] == f"compose/secrets/{name}.env"
+    for variable, value in MADE[name].items():
+        monkeypatch.setenv(variable, value)
+    for variable, value in service["environment"].items():
+        monkeypatch.setenv(variable, resolved(value))
+    if name == "portal":
+        assert PortalSettings.from_env().host == "0.0.0.0"
+        return
+    settings = Settings.from_env(name)
+    assert settings.health_address == "0.0.0.0:8080"
+    if name == "notify":
+        assert GatewaySettings.from_env(settings.mode).host == "mailbox"
+
+
+def test_the_servers_know_the_passwords_the_services_use() -> None:
+    """Broker user and database roles are those of the addresses in the services' files."""
+    for name in NAMES:
+        url = MADE[name][f"{name.upper()}_DATABASE_URL"]
+        assert (
+            f"{name}:{MADE['databases'][f'{name.upper()}_PASSWORD']}@databases:5432/{name}" in url
+        )
+        broker = MADE["broker"]
+        user, password = broker["RABBITMQ_DEFAULT_USER"], broker["RABBITMQ_DEFAULT_PASS"]
+        assert f"{user}:{password}@broker:5672/" in MADE[name]["AMQP_URI"]
+    script = (PROJECT / "deploy" / "compose" / "databases.sh").read_text(encoding="utf-8")
+    assert f"for service in {' '.join(NAMES)}; do" in script

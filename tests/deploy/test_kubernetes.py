@@ -1,0 +1,253 @@
+"""The Kubernetes base: valid, hardened, and what it gives the processes starts them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from deploy import secrets
+from deploy.local.accounts import PROJECT
+from services.chassis.discovery import NAMES
+from services.chassis.settings import Settings
+from services.notify.settings import GatewaySettings
+from services.portal.settings import PortalSettings
+from tests.deploy.kustomize import Manifest, render
+
+BASE = PROJECT / "deploy" / "kubernetes" / "base"
+PROCESSES = (*NAMES, "portal")
+CITY = {
+    "NOTIFY_SMTP_URL": "smtp://mail.honghu.example",
+    "NOTIFY_SMS_MAIL_FORM": "{number}@sms.honghu.example",
+    "NOTIFY_MAIL_FROM": "zhida@honghu.example",
+}
+"""What base/notify/settings.yaml leaves to the city."""
+
+
+def newest_minors(count: int = 3) -> list[str]:
+    """The newest Kubernetes minors that the validator knows."""
+    folder = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema"
+    found = {
+        (int(match[1]), int(match[2]))
+        for path in folder.iterdir()
+        if (match := re.match(r"v(\d+)\.(\d+)\.\d+-local-strict$", path.name))
+    }
+    return [f"{major}.{minor}" for major, minor in sorted(found)[-count:]]
+
+
+MANIFESTS = render(BASE)
+
+
+def of_kind(*kinds: str) -> list[Manifest]:
+    """The rendered objects of some kinds."""
+    return [manifest for manifest in MANIFESTS if manifest["kind"] in kinds]
+
+
+def name_of(manifest: Manifest) -> str:
+    """kind/name, for the test's own name."""
+    return f"{manifest['kind']}/{manifest['metadata']['name']}"
+
+
+def one(kind: str, name: str) -> Manifest:
+    """The rendered object of that kind and name."""
+    (found,) = [m for m in of_kind(kind) if m["metadata"]["name"] == name]
+    return found
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Every string within a manifest."""
+    if isinstance(value, dict):
+        for each in value.values():
+            yield from strings(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from strings(each)
+    elif isinstance(value, str):
+        yield value
+
+
+PODS = of_kind("Deployment", "Job")
+
+
+def pod(workload: Manifest) -> dict[str, Any]:
+    """The pod specification of a workload."""
+    spec: dict[str, Any] = workload["spec"]["template"]["spec"]
+    return spec
+
+
+@pytest.mark.parametrize("version", newest_minors())
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=name_of)
+def test_every_object_is_valid_for_the_newest_minors(manifest: Manifest, version: str) -> None:
+    """Strictly: an unknown field is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def test_the_validator_refuses_a_misspelt_field() -> None:
+    """The check above can fail."""
+    wrong = {**one("Deployment", "cases"), "spec": {**one("Deployment", "cases")["spec"], "x": 1}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, newest_minors()[-1], strict=True)
+
+
+def test_kubectl_renders_the_same() -> None:
+    """Where a kubectl with today's Kustomize stands, it agrees with our own reading."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("no kubectl on this machine")
+    done = subprocess.run(
+        [kubectl, "kustomize", str(BASE)], capture_output=True, text=True, check=False
+    )
+    if "labels" in done.stderr:
+        pytest.skip("this kubectl's Kustomize is too old for `labels`")
+    theirs = {name_of(m): m for m in yaml.safe_load_all(done.stdout)}
+    assert theirs == {name_of(m): m for m in MANIFESTS}
+
+
+def test_no_file_of_the_base_is_left_out() -> None:
+    """Every file below the base is named by a kustomization."""
+    named = {BASE / "kustomization.yaml"}
+    for plan in BASE.rglob("kustomization.yaml"):
+        named |= {plan, *(plan.parent / n for n in yaml.safe_load(plan.read_text())["resources"])}
+    assert {path for path in BASE.rglob("*") if path.is_file()} <= named
+
+
+@pytest.mark.parametrize("workload", PODS, ids=name_of)
+def test_every_pod_meets_the_restricted_standard(workload: Manifest) -> None:
+    """The namespace enforces it; here it is seen before anything is applied."""
+    spec = pod(workload)
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] >= 10_000
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False
+    assert not spec.keys() & {"hostNetwork", "hostPID", "hostIPC"}
+    assert all(volume.keys() <= {"name", "emptyDir"} for volume in spec["volumes"])
+    for container in spec["containers"]:
+        context = container["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+        assert container["resources"]["limits"].keys() == {"memory"}
+    labels = one("Namespace", "zhida")["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_each_service_runs_under_an_account_of_its_own() -> None:
+    """No workload uses the default account or another's."""
+    accounts = {account["metadata"]["name"] for account in of_kind("ServiceAccount")}
+    assert accounts == set(PROCESSES)
+    for workload in PODS:
+        owner = workload["metadata"]["labels"]["app.kubernetes.io/name"]
+        assert pod(workload)["serviceAccountName"] == owner
+    assert all(a["automountServiceAccountToken"] is False for a in of_kind("ServiceAccount"))
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_every_service_is_deployed_the_same_way(name: str) -> None:
+    """Two replicas, a budget, probes on their own paths, and all selectors meet."""
+    deployment = one("Deployment", name)
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    selector = deployment["spec"]["selector"]["matchLabels"]
+    assert selector.items() <= labels.items()
+    assert one("Service", name)["spec"]["selector"] == selector
+    assert one("PodDisruptionBudget", name)["spec"]["selector"]["matchLabels"] == selector
+    assert deployment["spec"]["replicas"] >= 2
+    spread = pod(deployment)["topologySpreadConstraints"]
+    assert [each["labelSelector"]["matchLabels"] for each in spread] == [selector] * 2
+    (container,) = pod(deployment)["containers"]
+    paths = [
+        container[f"{p}Probe"]["httpGet"]["path"] for p in ("startup", "liveness", "readiness")
+    ]
+    assert paths == ["/livez", "/livez", "/readyz"]
+    (port,) = container["ports"]
+    assert one("Service", name)["spec"]["ports"][0]["targetPort"] == port["name"]
+    assert pod(deployment)["terminationGracePeriodSeconds"] > 60
+
+
+def test_a_migration_job_stands_beside_each_service_and_carries_no_services_labels() -> None:
+    """Its pods must not be taken for the service's: requests would be sent to them."""
+    jobs = of_kind("Job")
+    assert {job["metadata"]["name"] for job in jobs} == {f"{name}-migrate" for name in NAMES}
+    for job in jobs:
+        labels = job["spec"]["template"]["metadata"]["labels"]
+        service = one("Service", labels["app.kubernetes.io/name"])
+        assert not service["spec"]["selector"].items() <= labels.items()
+
+
+def environment(name: str) -> dict[str, str]:
+    """What the pod of a process gets: its ConfigMap and its Secret of `deploy.secrets`."""
+    (container,) = pod(one("Deployment", name))["containers"]
+    given: dict[str, str] = {}
+    made = secrets.generate("broker:5672/zhida", dict.fromkeys(NAMES, "databases:5432"))
+    for source in container["envFrom"]:
+        if "configMapRef" in source:
+            given |= one("ConfigMap", source["configMapRef"]["name"])["data"]
+        else:
+            given |= made[source["secretRef"]["name"]]
+    return given
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_what_a_pod_is_given_starts_its_process(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In production mode, reachable from outside the pod, with the port the probes ask."""
+    for variable, value in {**environment(name), **(CITY if name == "notify" else {})}.items():
+        monkeypatch.setenv(variable, value)
+    (container,) = pod(one("Deployment", name))["containers"]
+    port = container["ports"][0]["containerPort"]
+    if name == "portal":
+        portal = PortalSettings.from_env()
+        assert (portal.host, portal.port, portal.secure_cookies) == ("0.0.0.0", port, True)
+        return
+    settings = Settings.from_env(name)
+    assert settings.mode == "production"
+    assert settings.health_address == f"0.0.0.0:{port}"
+    assert container["args"] == ["python", "-m", "services.chassis.runner", name]
+    if name == "notify":
+        assert GatewaySettings.from_env(settings.mode).quiet_hours
+
+
+def test_secrets_come_by_reference_only() -> None:
+    """No Secret is in the base, no secret variable in a ConfigMap, and no password in any string."""
+    assert not of_kind("Secret")
+    made = secrets.generate("broker:5672/zhida", dict.fromkeys(NAMES, "databases:5432"))
+    secret_names = {variable for name in PROCESSES for variable in made[name]}
+    for config in of_kind("ConfigMap"):
+        assert not config["data"].keys() & secret_names
+    for manifest in MANIFESTS:
+        for text in strings(manifest):
+            assert not re.search(r"://[^/\s]+:[^/\s]+@|BEGIN [A-Z ]*PRIVATE KEY", text)
+    for workload in PODS:
+        for container in pod(workload)["containers"]:
+            assert all("value" not in each for each in container.get("env", ()))
+
+
+def test_each_process_gets_its_own_keys_only() -> None:
+    """No service holds another's field keys; registry alone signs; the portal opens nothing."""
+    made = secrets.generate("broker:5672/zhida", dict.fromkeys(NAMES, "databases:5432"))
+    for name in PROCESSES:
+        others = {other.upper() for other in NAMES if other != name}
+        assert not [key for key in made[name] for other in others if key.startswith(f"{other}_")]
+        assert ("ACTOR_SIGNING_KEY" in made[name]) == (name == "registry")
+    assert made["portal"].keys() == {"AMQP_URI", "PORTAL_SESSION_SECRET"}
+
+
+def test_secrets_are_never_written_over(tmp_path: Path) -> None:
+    """A second run would lose the keys of a living installation: it is refused."""
+    made = secrets.generate("broker:5672/zhida", {})
+    secrets.write(tmp_path / "kept", made)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "kept").iterdir())
+    with pytest.raises(FileExistsError, match="没有改动"):
+        secrets.write(tmp_path / "kept", secrets.generate("broker:5672/zhida", {}))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()} == before
