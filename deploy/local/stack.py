@@ -34,7 +34,6 @@ PORTAL = "portal"
 PORTAL_PORT = 8000
 MAILBOX = "mailbox"
 OURS = (*SERVICES, PORTAL)
-READY_SECONDS = 90
 DRAIN_SECONDS = 60
 """How long a service may finish what it has in hand before it is killed."""
 
@@ -124,7 +123,7 @@ def up(say: Say) -> Stack:
         say("启动服务和门户")
         _start(keeper, OURS)
         for name in OURS:
-            _await_ready(keeper, stack, name)
+            _await(keeper, name, partial(_is_ready, stack, name))
         return stack
 
 
@@ -242,7 +241,7 @@ def _start(keeper: Supervisor, names: Iterable[str]) -> None:
 
 def _prepare_databases(keeper: Supervisor, stack: Stack, say: Say) -> None:
     if stack.cluster is not None:
-        wait_until(stack.cluster.is_ready, 60, partial(_complaint, keeper))
+        _await(keeper, "postgres", stack.cluster.is_ready)
         for name in SERVICES:
             if stack.database_urls[name] == stack.cluster.url(name):
                 stack.cluster.add_database(name)
@@ -253,7 +252,7 @@ def _prepare_databases(keeper: Supervisor, stack: Stack, say: Say) -> None:
         if process.returncode != 0:
             raise RuntimeError(f"{name} 的数据库结构更新失败：\n{output[-2000:]}")
     if stack.broker is not None:
-        wait_until(stack.broker.is_ready, 60, partial(_complaint, keeper))
+        _await(keeper, "rabbitmq", stack.broker.is_ready)
 
 
 def _migrate(stack: Stack, name: str) -> subprocess.Popen[str]:
@@ -279,12 +278,11 @@ def _is_ready(stack: Stack, name: str) -> bool:
         connection.close()
 
 
-def _await_ready(keeper: Supervisor, stack: Stack, name: str) -> None:
+def _await(keeper: Supervisor, name: str, ready: Callable[[], bool]) -> None:
     try:
-        wait_until(partial(_is_ready, stack, name), READY_SECONDS, partial(_complaint, keeper))
+        wait_until(ready, name, partial(_complaint, keeper))
     except TimeoutError as error:
-        late = f"{name} 在 {READY_SECONDS} 秒内没有就绪"
-        raise RuntimeError(f"{late}，{_last_words(name)}") from error
+        raise RuntimeError(f"{error}，{_last_words(name)}") from error
 
 
 def _complaint(keeper: Supervisor) -> str | None:
