@@ -218,7 +218,7 @@ def test_what_a_pod_is_given_starts_its_process(name: str, monkeypatch: pytest.M
 
 
 def test_secrets_come_by_reference_only() -> None:
-    """No Secret is in the base, no secret variable in a ConfigMap, and no password in any string."""
+    """No Secret in the base, no secret variable in a ConfigMap, no password in any string."""
     assert not of_kind("Secret")
     made = secrets.generate("broker:5672/zhida", dict.fromkeys(NAMES, "databases:5432"))
     secret_names = {variable for name in PROCESSES for variable in made[name]}
