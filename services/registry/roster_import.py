@@ -68,8 +68,8 @@ from services.registry.models import (
 )
 
 SHEET = "花名册"
-SHOWN = 1000
-"""How many errors and warnings a report holds; the error workbook holds all."""
+SHOWN_ERRORS, SHOWN_WARNINGS = 10_000, 1_000
+"""How many a report holds; the error workbook holds all errors."""
 
 _MONTH = re.compile(r"(\d{4})-(\d{2})")
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -316,8 +316,8 @@ def _report(
         carried_over=len(given.grants),
         officers=len(read.officers),
         error_count=len(given.problems),
-        errors=tuple(RosterProblem(**p._asdict()) for p in given.problems[:SHOWN]),
-        notices=tuple(RosterProblem(**p._asdict()) for p in given.warnings[:SHOWN]),
+        errors=tuple(RosterProblem(**p._asdict()) for p in given.problems[:SHOWN_ERRORS]),
+        notices=tuple(RosterProblem(**p._asdict()) for p in given.warnings[:SHOWN_WARNINGS]),
         errors_file=errors_file,
         import_id=import_id,
         seconds=round(time.monotonic() - started, 1),

@@ -505,9 +505,10 @@ class RosterProblem(msgspec.Struct, frozen=True, kw_only=True):
 class RosterReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a roster says and what is wrong with it.
 
-    ``accepted`` + ``rejected`` = ``rows``. ``errors`` and ``notices`` (the warnings) hold at most
-    the first thousand; ``error_count`` and ``warnings`` count all. ``errors_file`` is the same
-    workbook with a red column of reasons, when asked for. ``import_id`` is set once written.
+    ``accepted`` + ``rejected`` = ``rows``. ``errors`` holds at most the first ten thousand,
+    ``notices`` (the warnings) the first thousand; ``error_count`` and ``warnings`` count all.
+    ``errors_file`` is the same workbook with a red column of reasons, when asked for.
+    ``import_id`` is set once written.
     """
 
     rows: int
