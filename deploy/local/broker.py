@@ -240,7 +240,7 @@ disk_free_limit.absolute = 200MB
 vm_memory_high_watermark.relative = 0.3
 log.console = true
 log.console.level = warning
-log.console.use_colors = false
+log.console.use_colors = off
 log.file = false
 """
 

@@ -19,6 +19,8 @@ from deploy.local.broker import Broker
 from deploy.local.cluster import Cluster
 from deploy.local.programs import Program
 
+PATIENCE_SECONDS = 120
+"""For a machine with much else to do; on an idle one the servers take six seconds."""
 SERVICES = ("registry", "cases", "funding", "notify")
 
 
@@ -78,10 +80,10 @@ class PrivateServers:
         cluster = Cluster.plan(self._home / "postgres", fast=self.fast)
         cluster.prepare()
         self._launch(cluster.programs())
-        wait_until(cluster.is_ready, 30, self._complain)
+        wait_until(cluster.is_ready, "PostgreSQL", self._complain)
         for service in SERVICES:
             cluster.add_database(service)
-        wait_until(broker.is_ready, 60, self._complain)
+        wait_until(broker.is_ready, "RabbitMQ", self._complain)
         return Servers(broker, cluster)
 
     def stop(self) -> None:
@@ -120,16 +122,14 @@ class PrivateServers:
         return None
 
 
-def wait_until(
-    ready: Callable[[], bool], seconds: float, complain: Callable[[], str | None]
-) -> None:
-    """Poll until ready; give up with a reason when there is one or the time is over."""
-    deadline = time.monotonic() + seconds
+def wait_until(ready: Callable[[], bool], what: str, complain: Callable[[], str | None]) -> None:
+    """Poll until `what` is ready; give up with a reason when there is one or the time is over."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not ready():
         if (problem := complain()) is not None:
             raise RuntimeError(problem)
         if time.monotonic() > deadline:
-            raise TimeoutError(f"服务器在 {seconds:.0f} 秒内没有就绪")
+            raise TimeoutError(f"{what} 在 {PATIENCE_SECONDS} 秒内没有就绪")
         time.sleep(0.05)
 
 
