@@ -101,9 +101,7 @@ def settle(uow: UnitOfWork, *, division: str = VILLAGE) -> None:
     projections.divisions(
         uow,
         [
-            DivisionRegistered(
-                division=code, name=name, parent=None, valid_from=date(2023, 6, 30)
-            )
+            DivisionRegistered(division=code, name=name, parent=None, valid_from=date(2023, 6, 30))
             for code, name in PLACES.items()
         ],
     )

@@ -14,6 +14,7 @@ from services.cases.domain.entries import known_materials, written
 from services.cases.domain.granting import grantable
 from services.cases.domain.intake import take_down
 from services.cases.domain.policy import Level
+from services.cases.domain.posting import expire
 from services.cases.domain.recusal import impartial
 from services.contracts.actors import Actor, Role
 from services.contracts.errors import Conflict, Forbidden, Invalid
@@ -44,6 +45,7 @@ def decide(
 ) -> Case:
     """审核确认 or 不予确认, by the right body and by someone who took no part before."""
     case.expect(State.IN_PROGRESS)
+    case = expire(case, on)
     grants, reason = _judged(case, actor, outcome, grants, reason)
     due = case.due(calendar, on)
     if due and on > due.day:

@@ -63,6 +63,14 @@ def end_publicity(case: Case, actor: Actor, on: date) -> Case:
     return case.plus(f.PublicityEnded(on=on, by=actor.id, by_name=actor.name))
 
 
+def expire(case: Case, on: date) -> Case:
+    """The case with its notice down where the days are over, whether the timer came by or not."""
+    notice = case.open_notice
+    if notice is None or on <= notice.until:
+        return case
+    return case.plus(f.PublicityEnded(on=on, by="system:cases", by_name="系统"))
+
+
 def raise_objection(
     case: Case, actor: Actor, on: date, content: str, *, complaint: bool = False
 ) -> Case:

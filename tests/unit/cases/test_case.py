@@ -194,9 +194,11 @@ def test_publicity_lasts_seven_whole_days() -> None:
     with refused_because("publicity_running"):
         posting.end_publicity(hung, build.SYSTEM, until)
     with refused_because("publicity_running"):
-        build.decide(hung)
+        build.decide(hung, on=until)
     ended = posting.end_publicity(hung, build.SYSTEM, until + timedelta(days=1))
     assert ended.current == (StepCode.DECISION,)
+    decided = build.decide(hung, on=until + timedelta(days=1))
+    assert decided.open_notice is None, "a decision does not wait for the timer"
 
 
 def test_an_objection_blocks_and_an_upheld_one_starts_the_inquiry_anew() -> None:
