@@ -1,25 +1,29 @@
-"""Queues that are gone are made again and refilled from the archives; dead letters are kept.
+"""Queues kept as they should be: standing, bound, and holding all that went through.
 
 A service that meets an empty database takes everything from the archives (so it may start late);
-a projection added later takes its own; a reaction added later begins with what comes. A queue
-that stood before and is gone is refilled: the inbox drops what had taken effect already.
+a projection added later takes its own; a reaction added later begins with what comes. What is
+gone is made again and refilled; what never came, because a binding was gone for a while, shows
+as a gap in the sequence numbers and is fetched. The inbox drops what had taken effect already.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import amqp
 from kombu import Connection
-from sqlalchemy import func, select
+from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
 
-from services.chassis import amqp_io, topology
+from services.chassis import amqp_io, arrivals, topology
+from services.chassis.arrivals import ORIGIN_EXCHANGE, Arrivals, Gap, Series
+from services.chassis.clock import machine_now
 from services.chassis.logs import get_logger
-from services.chassis.models import InboxRow, SubscriptionRow
+from services.chassis.models import SubscriptionRow
 from services.chassis.settings import Settings
 from services.chassis.topology import WorkQueue
 from services.chassis.uow import Foundation, UnitOfWork
@@ -33,62 +37,129 @@ REFILL_WINDOW = timedelta(days=30)
 """How far back a refill reaches; the inbox keeps longer than this."""
 
 _READ_PREFETCH = 500
-_READ_IDLE_S = 1.5
+_READ_PATIENCE_S = 30.0
+
+Beat = Callable[[], None]
+"""Called now and then in long work: the caller shows that it lives."""
 
 
-def ensure_queue(
-    foundation: Foundation, connection: Connection, queue: WorkQueue, *, is_projection: bool
-) -> None:
-    """Declare ``queue`` with all that belongs to it, and refill it when it should hold more."""
-    stood = topology.exists(connection, queue.name)
-    with connection.channel() as channel:
-        topology.declare_queue(
-            channel, queue, archive_max_bytes=foundation.settings.archive_max_bytes
-        )
-    with foundation.begin(system_actor(foundation.settings.service)) as uow:
-        known = uow.session.get(SubscriptionRow, queue.name) is not None
-        first_start = not uow.session.scalar(select(func.count()).select_from(InboxRow).limit(1))
-        if not known:
-            uow.session.execute(
-                insert(SubscriptionRow).values(queue=queue.name).on_conflict_do_nothing()
+class Upkeep:
+    """Looks after one work queue, at every connect and then every ten seconds."""
+
+    def __init__(
+        self,
+        foundation: Foundation,
+        queue: WorkQueue,
+        *,
+        siblings: Sequence[str],
+        is_projection: bool,
+    ) -> None:
+        self.queue = queue
+        self.every_s = foundation.settings.topology_check_s
+        self.arrivals = Arrivals(queue)
+        self._foundation = foundation
+        self._siblings = siblings
+        self._is_projection = is_projection
+        self._actor = system_actor(foundation.settings.service)
+
+    def look(self, connection: Connection, beat: Beat) -> None:
+        """Declare what should stand; refill what should hold more.
+
+        Raises database errors, ``OSError``, ``amqp.AMQPError`` or ``NotConfirmed``: then nothing
+        is marked as done and the next look begins again.
+        """
+        lasting = [name for name in self.queue.all_names() if name != self.queue.dead]
+        stood = all(topology.exists(connection, name) for name in lasting)
+        with connection.channel() as channel:
+            topology.declare_queue(
+                channel,
+                self.queue,
+                archive_max_bytes=self._foundation.settings.archive_max_bytes,
             )
-    if (known and not stood) or (not known and (is_projection or first_start)):
-        count = refill(foundation.settings.amqp_uri, connection, queue)
-        log.info("queue_refilled", queue=queue.name, events=count, missing=known)
+            waiting = channel.queue_declare(self.queue.name, passive=True).message_count
+        published = arrivals.published_by(connection, arrivals.producers_of(self.queue))
+        with self._foundation.begin(self._actor) as uow:
+            filled = self._filled(uow.session, published)
+            self.arrivals.write_down(uow.session)
+            gaps = [] if waiting else self.arrivals.missing(uow.session, published)
+        if filled and stood and not gaps:
+            return
+        only = gaps if filled and stood else None
+        count = self._refill(connection, only, beat)
+        with self._foundation.begin(self._actor) as uow:
+            self.arrivals.forgive(uow.session, gaps)
+            uow.session.execute(
+                update(SubscriptionRow)
+                .where(SubscriptionRow.queue == self.queue.name)
+                .values(filled_at=machine_now())
+            )
+        log.info("queue_refilled", queue=self.queue.name, events=count, gaps=len(gaps), stood=stood)
+
+    def _filled(self, session: Session, published: dict[Series, int]) -> bool:
+        """Whether the queue has been given what the archives held when it began."""
+        row = session.get(SubscriptionRow, self.queue.name)
+        if row is None:
+            session.execute(text("LOCK TABLE subscription IN EXCLUSIVE MODE"))
+            service_is_new = session.scalar(select(SubscriptionRow.queue).limit(1)) is None
+            takes_all = service_is_new or self._is_projection
+            for name in self._siblings if service_is_new else [self.queue.name]:
+                begun = insert(SubscriptionRow).values(
+                    queue=name, filled_at=None if takes_all else machine_now()
+                )
+                session.execute(begun.on_conflict_do_nothing())
+            if not takes_all:
+                self.arrivals.begin_at(session, published)
+            row = session.get_one(SubscriptionRow, self.queue.name)
+        return row.filled_at is not None
+
+    def _refill(self, connection: Connection, only: list[Gap] | None, beat: Beat) -> int:
+        """Copy what the archives hold for the queue (or for its gaps) into it; how many events."""
+        publisher = amqp_io.ConfirmedPublisher(connection)
+        since = datetime.now(UTC) - REFILL_WINDOW
+        uri = self._foundation.settings.amqp_uri
+        wanted = {gap.series.exchange for gap in only} if only is not None else None
+        count = 0
+        for exchange in sorted({exchange for exchange, _ in self.queue.bindings()}):
+            if wanted is not None and exchange not in wanted:
+                continue
+            keys = [key for bound, key in self.queue.bindings() if bound == exchange]
+            for chunk in read_stream(uri, topology.archive(exchange), since):
+                copies = [
+                    (_copy(message, **{ORIGIN_EXCHANGE: exchange}), "", self.queue.name)
+                    for message in chunk
+                    if _belongs(message, exchange, keys, only)
+                ]
+                if copies and len(publisher.publish(copies)) < len(copies):
+                    raise amqp_io.NotConfirmed("the broker refused a refill")
+                count += len(copies)
+                beat()
+        return count
 
 
-def refill(amqp_uri: str, connection: Connection, queue: WorkQueue) -> int:
-    """Copy what the archives hold for ``queue`` into it; the number of events."""
-    publisher = amqp_io.ConfirmedPublisher(connection)
-    count = 0
-    since = datetime.now(UTC) - REFILL_WINDOW
-    for exchange in sorted({exchange for exchange, _ in queue.bindings()}):
-        keys = [key for bound, key in queue.bindings() if bound == exchange]
-        batch: list[tuple[amqp.Message, str, str]] = []
-        for message in read_stream(amqp_uri, topology.archive(exchange), since):
-            routing_key = message.delivery_info["routing_key"]
-            if any(topology.matches(key, routing_key) for key in keys):
-                batch.append((_copy(message), "", queue.name))
-            if len(batch) >= _READ_PREFETCH:
-                count += _publish(publisher, batch)
-        count += _publish(publisher, batch)
-    return count
+def _belongs(
+    message: amqp.Message, exchange: str, keys: Sequence[str], only: Sequence[Gap] | None
+) -> bool:
+    routing_key = message.delivery_info["routing_key"]
+    if not any(topology.matches(key, routing_key) for key in keys):
+        return False
+    if only is None:
+        return True
+    message.delivery_info["exchange"] = exchange
+    label = arrivals.label_of(message)
+    return label is not None and any(gap.holds(*label) for gap in only)
 
 
-def _publish(
-    publisher: amqp_io.ConfirmedPublisher, batch: list[tuple[amqp.Message, str, str]]
-) -> int:
-    if batch and len(publisher.publish(batch)) < len(batch):
-        raise amqp_io.NotConfirmed("the broker refused a refill")
-    count = len(batch)
-    batch.clear()
-    return count
+def read_stream(amqp_uri: str, stream: str, since: datetime) -> Iterator[list[amqp.Message]]:
+    """The messages of an archive from ``since`` to its present end, in order, in chunks.
 
-
-def read_stream(amqp_uri: str, stream: str, since: datetime) -> Iterator[amqp.Message]:
-    """The messages of an archive from ``since`` to its present end, in order."""
+    The end is a marker of our own, so that a slow broker is not taken for the end and a busy one
+    does not keep us for ever.
+    """
     connection = amqp_io.connect(amqp_uri)
     try:
+        marker = str(uuid.uuid4())
+        end = amqp.Message(b"", delivery_mode=2, message_id=marker, type=MARKER)
+        amqp_io.ConfirmedPublisher(connection).publish_one(end, "", stream)
         channel = connection.channel()
         arrived: list[amqp.Message] = []
         channel.basic_qos(0, _READ_PREFETCH, False)
@@ -97,19 +168,23 @@ def read_stream(amqp_uri: str, stream: str, since: datetime) -> Iterator[amqp.Me
             callback=arrived.append,
             arguments={"x-stream-offset": since.replace(tzinfo=None)},
         )
-        last = time.monotonic()
-        while time.monotonic() - last < _READ_IDLE_S:
-            try:
-                connection.drain_events(timeout=_READ_IDLE_S)
-            except TimeoutError:
-                break
-            if arrived:
-                yield from arrived
-                channel.basic_ack(arrived[-1].delivery_tag, multiple=True)
-                arrived.clear()
-                last = time.monotonic()
+        ended = False
+        while not ended:
+            amqp_io.drain(connection, _READ_PATIENCE_S)
+            connection.heartbeat_check()
+            if not arrived:
+                raise amqp_io.NotConfirmed(f"the archive {stream} does not answer")
+            chunk = list(arrived)
+            arrived.clear()
+            ended = any(message.properties.get("message_id") == marker for message in chunk)
+            channel.basic_ack(chunk[-1].delivery_tag, multiple=True)
+            yield [message for message in chunk if message.properties.get("type") != MARKER]
     finally:
         amqp_io.drop(connection)
+
+
+MARKER = "zhida.marker"
+"""Type of the messages that mark the end of a reading of an archive; no event."""
 
 
 def _copy(message: amqp.Message, **headers: Any) -> amqp.Message:

@@ -9,21 +9,22 @@ limit can only ever reach the guilty one.
 
 from __future__ import annotations
 
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import amqp
+import psycopg2
 from eventlet.event import Event as Finished
 from kombu import Connection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.chassis import amqp_io, inbox, metrics
+from services.chassis.archive import Upkeep
 from services.chassis.inbox import Delivery, Malformed
 from services.chassis.logs import get_logger
-from services.chassis.topology import RETRY_STEPS, WorkQueue
 
 log = get_logger(__name__)
 
@@ -34,6 +35,9 @@ SUSPECT_AFTER = 2
 """Deliveries after which a message runs alone."""
 
 _SERIALIZATION = ("40001", "40P01", "55P03")
+_AWAY = ("08", "53", "57P", "25006")
+"""SQLSTATE: connection, resources, shutting down or starting up, read-only after a failover."""
+
 _PAUSE_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 Spawn = Callable[[list[Delivery]], "Finished"]
@@ -43,20 +47,13 @@ Spawn = Callable[[list[Delivery]], "Finished"]
 class Consumer:
     """Consumes one work queue until stopped; draining, never losing, never doubling."""
 
-    def __init__(
-        self,
-        service: str,
-        queue: WorkQueue,
-        amqp_uri: str,
-        spawn: Spawn,
-        prepare: Callable[[Connection], None],
-    ) -> None:
-        self.labels = (service, queue.name)
-        self.queue = queue
-        self._amqp_uri = amqp_uri
+    def __init__(self, service: str, amqp_uri: str, upkeep: Upkeep, spawn: Spawn) -> None:
+        self.upkeep = upkeep
+        self.queue = upkeep.queue
+        self.labels = (service, self.queue.name)
         self.spawn = spawn
-        self._prepare = prepare
         self.stopping = False
+        self._amqp_uri = amqp_uri
         self.connected = False
         self.last_beat = time.monotonic()
 
@@ -65,18 +62,18 @@ class Consumer:
         self.stopping = True
 
     def run(self) -> None:
-        """Consume until stopped, reconnecting for as long as the broker is away."""
+        """Consume until stopped, reconnecting for as long as broker or database are away."""
         failures = 0
         while not self.stopping:
             connection = None
             try:
                 connection = amqp_io.connect(self._amqp_uri)
-                self._prepare(connection)
                 session = _Session(self, connection)
+                session.look()
                 self.connected = True
                 failures = 0
                 session.consume()
-            except (amqp.AMQPError, OSError, amqp_io.NotConfirmed) as error:
+            except (amqp.AMQPError, OSError, SQLAlchemyError, amqp_io.NotConfirmed) as error:
                 log.warning(
                     "consumer_interrupted",
                     queue=self.queue.name,
@@ -110,6 +107,23 @@ class _Session:
         self._prefetch = 0
         self._cancelled = False
         self._next_heartbeat = 0.0
+        self._next_look = 0.0
+
+    def look(self) -> None:
+        """See that the queue stands, is bound, and misses nothing."""
+        upkeep = self._consumer.upkeep
+        upkeep.look(self._connection, self._beat)
+        self._next_look = time.monotonic() + upkeep.every_s
+
+    def _look_when_due(self) -> None:
+        """As ``look``; a database that is away only puts it off."""
+        if time.monotonic() < self._next_look:
+            return
+        try:
+            self.look()
+        except SQLAlchemyError as error:
+            log.warning("look_put_off", queue=self._queue.name, error=type(error).__name__)
+            self._next_look = time.monotonic() + 1.0
 
     def consume(self) -> None:
         """Consume until the consumer is stopped and all in hand is settled."""
@@ -118,6 +132,7 @@ class _Session:
             if self._consumer.stopping and self._tag:
                 self._channel.basic_cancel(self._tag)
                 self._tag = None
+            self._look_when_due()
             if not self._waiting:
                 if self._tag is None:
                     return
@@ -152,8 +167,12 @@ class _Session:
         self._prefetch = prefetch
         self._channel.basic_qos(0, prefetch, False)
         self._tag = self._channel.basic_consume(
-            self._queue.name, callback=self._waiting.append, on_cancel=self._on_cancel
+            self._queue.name, callback=self._on_message, on_cancel=self._on_cancel
         )
+
+    def _on_message(self, message: amqp.Message) -> None:
+        self._consumer.upkeep.arrivals.note(message)
+        self._waiting.append(message)
 
     def _resubscribe(self, prefetch: int) -> None:
         if self._tag is not None:
@@ -164,10 +183,7 @@ class _Session:
         self._cancelled = True
 
     def _drain(self, timeout: float) -> None:
-        try:
-            self._connection.drain_events(timeout=timeout)
-        except socket.timeout:
-            pass
+        amqp_io.drain(self._connection, timeout)
         now = time.monotonic()
         self._consumer.last_beat = now
         if now >= self._next_heartbeat:
@@ -175,6 +191,9 @@ class _Session:
             self._next_heartbeat = now + amqp_io.HEARTBEAT_S / 4
         if self._cancelled:
             raise ConnectionResetError(f"queue {self._queue.name} is gone")
+
+    def _beat(self) -> None:
+        self._drain(0.001)
 
     # -- settling ---------------------------------------------------------------------------
 
@@ -220,10 +239,11 @@ class _Session:
     def _put_off(self, message: amqp.Message, failure: BaseException) -> None:
         """Move a message that failed to its next retry step, or to the dead letters."""
         attempts = int(message.headers.get("x-attempts", 0)) + 1
-        if attempts > len(RETRY_STEPS):
+        steps = self._queue.retry_steps
+        if attempts > len(steps):
             self._lay_aside(message, f"{type(failure).__name__}: {failure}")
             return
-        step = RETRY_STEPS[attempts - 1]
+        step = steps[attempts - 1]
         self._move(message, self._queue.retry(step), {"x-attempts": attempts})
         metrics.EVENT_RETRIES.labels(*self._labels).inc()
         log.warning(
@@ -282,21 +302,22 @@ def _decode(message: amqp.Message) -> Delivery:
     )
 
 
-def _sqlstate(failure: BaseException) -> str:
-    return str(getattr(getattr(failure, "orig", None), "pgcode", None) or "")
-
-
 def _serialization(failure: BaseException) -> bool:
-    return _sqlstate(failure) in _SERIALIZATION
+    return getattr(getattr(failure, "orig", failure), "pgcode", None) in _SERIALIZATION
 
 
 def _passing(failure: BaseException) -> bool:
-    """Trouble that will pass and is nobody's fault: the database away, a deadlock, a lock wait."""
-    if not isinstance(failure, DBAPIError):
-        return isinstance(failure, (ConnectionError, TimeoutError))
-    if _serialization(failure) or failure.connection_invalidated:
+    """Trouble that will pass and is nobody's fault: the database away, a deadlock, a lock wait.
+
+    A statement that runs into its time limit is the statement's own fault.
+    """
+    if isinstance(failure, PoolTimeout):
         return True
-    if isinstance(failure, (OperationalError, InterfaceError)):
-        state = _sqlstate(failure)
-        return not state or state[:2] in ("08", "53", "57")
+    if isinstance(failure, DBAPIError):
+        if _serialization(failure) or failure.connection_invalidated:
+            return True
+        failure = failure.orig or failure
+    if isinstance(failure, (psycopg2.OperationalError, psycopg2.InterfaceError)):
+        state = str(getattr(failure, "pgcode", None) or "")
+        return not state or state.startswith(_AWAY)
     return False

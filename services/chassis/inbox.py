@@ -7,14 +7,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services.chassis.models import InboxRow
 from services.chassis.uow import UnitOfWork
 from services.contracts.events import Event, event_type
 
 Handler = Callable[[UnitOfWork, list[Event]], None]
+
+
+_CLAIM = text(
+    "INSERT INTO inbox (subscription, event_id) SELECT :subscription, unnest(:ids ::uuid[]) "
+    "ON CONFLICT DO NOTHING RETURNING event_id::text"
+)
 
 
 class Malformed(Exception):
@@ -57,11 +62,10 @@ def decode(
 
 def claim(session: Session, subscription: str, ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
     """Claim event ids for a subscription; those not claimed before. Sorted, so never a deadlock."""
-    rows = [{"subscription": subscription, "event_id": i} for i in sorted(set(ids))]
-    if not rows:
-        return set()
-    statement = insert(InboxRow).values(rows).on_conflict_do_nothing().returning(InboxRow.event_id)
-    return set(session.scalars(statement))
+    wanted = sorted(set(ids))
+    given = {"subscription": subscription, "ids": [str(event_id) for event_id in wanted]}
+    fresh = session.scalars(_CLAIM, given).all()
+    return {uuid.UUID(event_id) for event_id in fresh}
 
 
 def newest_by_subject(events: Sequence[Event]) -> list[Event]:

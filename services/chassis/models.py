@@ -19,7 +19,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import INT8MULTIRANGE, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -61,7 +61,7 @@ class ChassisBase(ColumnTypes, DeclarativeBase):
 class OutboxRow(ChassisBase):
     """An event on its way out: written with the change it tells of, gone once confirmed.
 
-    ``sequence`` counts per type and county; the relay stamps it before the first publish.
+    ``sequence`` counts per exchange, type and county; the relay stamps it before the first publish.
     """
 
     __tablename__ = "outbox"
@@ -85,10 +85,15 @@ class OutboxRow(ChassisBase):
 
 
 class EventSequence(ChassisBase):
-    """The last sequence number given per type and county."""
+    """The last sequence number given per exchange, type and county.
+
+    The exchange is part of it: a bureau must not see a gap where an event about a child went out
+    internally.
+    """
 
     __tablename__ = "event_sequence"
 
+    exchange: Mapped[str] = mapped_column(primary_key=True)
     type: Mapped[str] = mapped_column(primary_key=True)
     county: Mapped[str] = mapped_column(primary_key=True)
     last: Mapped[int] = mapped_column(BigInteger)
@@ -106,12 +111,27 @@ class InboxRow(ChassisBase):
 
 
 class SubscriptionRow(ChassisBase):
-    """A subscription whose queue has stood once: when it is gone later, it is refilled."""
+    """A subscription, and since when its queue holds all it should.
+
+    Empty until what the archives hold for it has been copied into its queue.
+    """
 
     __tablename__ = "subscription"
 
     queue: Mapped[str] = mapped_column(primary_key=True)
-    declared_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    filled_at: Mapped[datetime | None]
+
+
+class ArrivalRow(ChassisBase):
+    """The sequence numbers that have reached a queue: what is missing shows as a gap."""
+
+    __tablename__ = "arrival"
+
+    queue: Mapped[str] = mapped_column(primary_key=True)
+    exchange: Mapped[str] = mapped_column(primary_key=True)
+    type: Mapped[str] = mapped_column(primary_key=True)
+    county: Mapped[str] = mapped_column(primary_key=True)
+    seen: Mapped[Any] = mapped_column(INT8MULTIRANGE)
 
 
 class CommandRow(ChassisBase):

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import insert
@@ -57,12 +56,11 @@ def record(
     return ids
 
 
-@dataclass(frozen=True)
-class Envelope:
+class Envelope(NamedTuple):
     """What the relay needs of a row to publish it."""
 
     id: int
-    event_id: uuid.UUID
+    event_id: str
     type: str
     exchange: str
     routing_key: str
@@ -74,17 +72,17 @@ class Envelope:
     body: bytes
 
 
-def headers(service: str, row: Envelope, sequence: int) -> dict[str, Any]:
+def headers(service: str, row: Envelope) -> dict[str, Any]:
     """The CloudEvents attributes of a row as AMQP headers."""
     attributes: dict[str, Any] = {
         "cloudEvents:specversion": "1.0",
-        "cloudEvents:id": str(row.event_id),
+        "cloudEvents:id": row.event_id,
         "cloudEvents:source": f"/zhida/{service}",
         "cloudEvents:type": row.type,
         "cloudEvents:subject": row.subject,
         "cloudEvents:time": row.time.isoformat(),
         "cloudEvents:dataschema": f"/events/schemas/{row.type}.json",
-        "cloudEvents:sequence": f"{row.county}:{sequence}",
+        "cloudEvents:sequence": f"{row.county}:{row.sequence}",
     }
     if row.traceparent:
         attributes["cloudEvents:traceparent"] = row.traceparent

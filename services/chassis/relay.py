@@ -3,14 +3,18 @@
 The holder of an advisory lock on a direct connection relays; the server ends a session that is
 silent for ten seconds, so a frozen holder is replaced, and a holder that lost its session stops
 at its next statement. Rows are taken by state (they leave the table once confirmed), interactive
-before bulk; an aggregate with bulk rows waiting sends these first, so its order is kept.
+before bulk; an aggregate with bulk rows waiting sends these first, so its order is kept. Two
+batches are on their way at once: while the confirms of one come in, the next is taken.
 """
 
 from __future__ import annotations
 
+import json
 import time
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import amqp
@@ -26,34 +30,53 @@ log = get_logger(__name__)
 
 LOCK_KEY = 0x5A68_0001
 BATCH = 500
+IN_FLIGHT = 2
+"""Batches on their way at once: the next is taken while the confirms of the last come in."""
+
 IDLE_WAIT_S = 0.2
+TELL_EVERY_S = 5.0
 SESSION_TIMEOUT_S = 10
+CONFIRM_S = 8.0
+"""Shorter than the session may be silent."""
+
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
-_COLUMNS = (
-    "id, event_id::text, type, exchange, routing_key, subject, county, sequence, "
-    "traceparent, time, body"
-)
-
-_TAKE_INTERACTIVE = f"""
+_TAKE_INTERACTIVE = """
 WITH urgent AS (
-    SELECT id, subject FROM outbox WHERE NOT bulk ORDER BY id LIMIT {BATCH}
+    SELECT id, subject FROM outbox WHERE NOT bulk AND id <> ALL(%(in_flight)s)
+    ORDER BY id LIMIT %(batch)s
 ), earlier AS (
     SELECT o.id FROM outbox o
     JOIN (SELECT subject, max(id) AS id FROM urgent GROUP BY subject) u USING (subject)
-    WHERE o.bulk AND o.id < u.id
+    WHERE o.bulk AND o.id < u.id AND o.id <> ALL(%(in_flight)s)
 )
-SELECT {_COLUMNS} FROM outbox
-WHERE id IN (SELECT id FROM urgent UNION ALL SELECT id FROM earlier) ORDER BY id
+SELECT id, event_id::text, type, exchange, routing_key, subject, county, sequence, traceparent,
+       time, body
+FROM outbox WHERE id IN (SELECT id FROM urgent UNION ALL SELECT id FROM earlier) ORDER BY id
 """
-_TAKE_BULK = f"SELECT {_COLUMNS} FROM outbox ORDER BY id LIMIT {BATCH}"
-
+_TAKE_BULK = """
+SELECT id, event_id::text, type, exchange, routing_key, subject, county, sequence, traceparent,
+       time, body
+FROM outbox WHERE id <> ALL(%(in_flight)s) ORDER BY id LIMIT %(batch)s
+"""
+_FORGET = "DELETE FROM outbox WHERE id = ANY(%s)"
 _COUNT_UP = """
-INSERT INTO event_sequence AS s (type, county, last) VALUES %s
-ON CONFLICT (type, county) DO UPDATE SET last = s.last + excluded.last
-RETURNING type, county, last
+INSERT INTO event_sequence AS s (exchange, type, county, last) VALUES %s
+ON CONFLICT (exchange, type, county) DO UPDATE SET last = s.last + excluded.last
+RETURNING exchange, type, county, last
 """
-_STAMP = "UPDATE outbox o SET sequence = v.sequence FROM (VALUES %s) AS v(id, sequence) WHERE o.id = v.id"
+_STAMP = """
+UPDATE outbox SET sequence = v.sequence
+FROM unnest(%s::bigint[], %s::bigint[]) AS v(id, sequence) WHERE outbox.id = v.id
+"""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows that are on their way."""
+
+    rows: list[outbox.Envelope]
+    sending: amqp_io.Sending
 
 
 class Relay:
@@ -63,7 +86,9 @@ class Relay:
         self._foundation = foundation
         self._service = foundation.settings.service
         self._stopping = False
+        self._failures = 0
         self._wake = foundation.wake
+        self._told: list[tuple[str, str, str, int]] = []
         self.active = False
 
     def stop(self) -> None:
@@ -73,21 +98,19 @@ class Relay:
 
     def run(self) -> None:
         """Relay until stopped. A broker or database that is away is waited for."""
-        failures = 0
         while not self._stopping:
             try:
                 with closing(self._open_session()) as session:
                     while not self._stopping and not self._take_lock(session):
                         self._pause(1.0)
-                    failures = 0
                     if not self._stopping:
                         self._hold(session)
             except (psycopg2.Error, amqp.AMQPError, OSError, amqp_io.NotConfirmed) as error:
                 log.warning(
                     "relay_interrupted", error=type(error).__name__, detail=str(error)[:200]
                 )
-                self._pause(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
-                failures += 1
+                self._pause(BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)])
+                self._failures += 1
             finally:
                 self.active = False
                 metrics.RELAY_ACTIVE.labels(self._service).set(0)
@@ -120,91 +143,129 @@ class Relay:
     def _hold(self, session: Any) -> None:
         connection = amqp_io.connect(self._foundation.settings.amqp_uri)
         try:
-            with connection.channel() as channel:
-                for exchange in topology.exchanges_of(self._service):
-                    topology.declare_exchange(
-                        channel,
-                        exchange,
-                        archive_max_bytes=self._foundation.settings.archive_max_bytes,
-                    )
+            self._declare(connection)
+            self._failures = 0
             publisher = amqp_io.ConfirmedPublisher(connection)
             self.active = True
             metrics.RELAY_ACTIVE.labels(self._service).set(1)
             log.info("relay_started")
-            last_look = 0.0
+            in_flight: deque[Batch] = deque()
+            confirmed: list[int] = []
+            next_look = next_tell = 0.0
             while not self._stopping:
-                if time.monotonic() - last_look > 1.0:
+                now = time.monotonic()
+                if now >= next_look:
                     self._measure(session)
-                    self._keep_alive(connection)
-                    last_look = time.monotonic()
-                if not self._relay_batch(session, publisher):
+                    amqp_io.beat(connection)
+                    next_look = now + 1.0
+                if now >= next_tell:
+                    while in_flight:
+                        confirmed += self._settle(publisher, in_flight.popleft())
+                    self._tell(session, publisher)
+                    next_tell = now + TELL_EVERY_S
+                rows = self._take(session, confirmed, in_flight)
+                confirmed = []
+                if rows:
+                    sending = publisher.send(self._messages(rows))
+                    in_flight.append(Batch(rows, sending))
+                if in_flight and (not rows or len(in_flight) >= IN_FLIGHT):
+                    confirmed = self._settle(publisher, in_flight.popleft())
+                elif not rows:
                     self._pause(IDLE_WAIT_S)
+            while in_flight:
+                confirmed += self._settle(publisher, in_flight.popleft())
+            with session.cursor() as cursor:
+                cursor.execute(_FORGET, (confirmed,))
         finally:
             amqp_io.drop(connection)
 
-    def _relay_batch(self, session: Any, publisher: amqp_io.ConfirmedPublisher) -> int:
-        """Publish what is next; the number of rows taken (0 when there was nothing)."""
+    def _declare(self, connection: Connection) -> None:
+        with connection.channel() as channel:
+            for exchange in topology.exchanges_of(self._service):
+                topology.declare_exchange(
+                    channel,
+                    exchange,
+                    archive_max_bytes=self._foundation.settings.archive_max_bytes,
+                )
+            topology.declare_published(channel, self._service)
+
+    def _take(
+        self,
+        session: Any,
+        confirmed: list[int],
+        in_flight: Iterable[Batch],
+    ) -> list[outbox.Envelope]:
+        """Forget the rows that were confirmed and take the next, stamped, in one transaction."""
+        under_way = [row.id for batch in in_flight for row in batch.rows]
+        wanted = {"in_flight": under_way, "batch": BATCH}
         session.autocommit = False
         with session, session.cursor() as cursor:
-            cursor.execute(_TAKE_INTERACTIVE)
+            if confirmed:
+                cursor.execute(_FORGET, (confirmed,))
+            cursor.execute(_TAKE_INTERACTIVE, wanted)
             rows = [outbox.Envelope(*row) for row in cursor.fetchall()]
             if not rows:
-                cursor.execute(_TAKE_BULK)
+                cursor.execute(_TAKE_BULK, wanted)
                 rows = [outbox.Envelope(*row) for row in cursor.fetchall()]
-            sequences = self._stamp(cursor, rows)
+            rows = self._stamp(cursor, rows)
         session.autocommit = True
-        if not rows:
-            return 0
-        confirmed = publisher.publish(
-            (self._message(row, sequence), row.exchange, row.routing_key)
-            for row, sequence in zip(rows, sequences, strict=True)
-        )
-        with session.cursor() as cursor:
-            ids = [rows[position].id for position in confirmed]
-            cursor.execute("DELETE FROM outbox WHERE id = ANY(%s)", (ids,))
-        metrics.EVENTS_PUBLISHED.labels(self._service).inc(len(confirmed))
-        if len(confirmed) < len(rows):
-            refused = rows[min(set(range(len(rows))) - set(confirmed))]
-            raise amqp_io.NotConfirmed(f"{refused.exchange} refused {refused.type}")
-        return len(rows)
+        return rows
 
-    def _stamp(self, cursor: Any, rows: list[outbox.Envelope]) -> list[int]:
-        """Give each row without a sequence the next of its type and county, and store it."""
-        fresh = [row for row in rows if row.sequence is None]
-        if not fresh:
-            return [row.sequence or 0 for row in rows]
-        counts = Counter((row.type, row.county) for row in fresh)
+    def _settle(self, publisher: amqp_io.ConfirmedPublisher, batch: Batch) -> list[int]:
+        """Wait for a batch's confirms; the ids of its rows. Raises when one was refused."""
+        taken = publisher.settle(batch.sending, timeout=CONFIRM_S)
+        metrics.EVENTS_PUBLISHED.labels(self._service).inc(len(taken))
+        if len(taken) < len(batch.rows):
+            refused = batch.rows[min(set(range(len(batch.rows))) - set(taken))]
+            raise amqp_io.NotConfirmed(f"{refused.exchange} refused {refused.type}")
+        return [row.id for row in batch.rows]
+
+    def _stamp(self, cursor: Any, rows: list[outbox.Envelope]) -> list[outbox.Envelope]:
+        """Give each row without a sequence the next of its series, and store it."""
+        counts = Counter(
+            (row.exchange, row.type, row.county) for row in rows if row.sequence is None
+        )
+        if not counts:
+            return rows
         lasts = execute_values(
             cursor,
             _COUNT_UP,
-            [(*key, count) for key, count in sorted(counts.items())],
+            [(*series, count) for series, count in sorted(counts.items())],
             fetch=True,
         )
-        following = {(kind, county): last - counts[kind, county] for kind, county, last in lasts}
-        stamped: dict[int, int] = {}
-        for row in fresh:
-            following[row.type, row.county] += 1
-            stamped[row.id] = following[row.type, row.county]
-        execute_values(cursor, _STAMP, list(stamped.items()), page_size=len(stamped))
-        return [stamped.get(row.id) or row.sequence or 0 for row in rows]
+        following = {tuple(series): last - counts[tuple(series)] for *series, last in lasts}
+        fresh: dict[int, int] = {}
+        for row in rows:
+            if row.sequence is None:
+                series = (row.exchange, row.type, row.county)
+                fresh[row.id] = following[series] = following[series] + 1
+        cursor.execute(_STAMP, (list(fresh), list(fresh.values())))
+        return [row._replace(sequence=fresh[row.id]) if row.id in fresh else row for row in rows]
 
-    def _message(self, row: outbox.Envelope, sequence: int) -> amqp.Message:
-        return amqp.Message(
-            bytes(row.body),
-            content_type="application/json",
-            content_encoding="utf-8",
-            delivery_mode=2,
-            message_id=row.event_id,
-            type=row.type,
-            application_headers=outbox.headers(self._service, row, sequence),
-        )
+    def _messages(self, rows: Iterable[outbox.Envelope]) -> Iterator[tuple[amqp.Message, str, str]]:
+        for row in rows:
+            message = amqp.Message(
+                bytes(row.body),
+                content_type="application/json",
+                content_encoding="utf-8",
+                delivery_mode=2,
+                message_id=row.event_id,
+                type=row.type,
+                application_headers=outbox.headers(self._service, row),
+            )
+            yield message, row.exchange, row.routing_key
 
-    def _keep_alive(self, connection: Connection) -> None:
-        try:
-            connection.drain_events(timeout=0.001)
-        except TimeoutError:
-            pass
-        connection.heartbeat_check()
+    def _tell(self, session: Any, publisher: amqp_io.ConfirmedPublisher) -> None:
+        """Say how far each series has been counted, so that a reader sees what never came."""
+        with session.cursor() as cursor:
+            cursor.execute(
+                "SELECT exchange, type, county, last FROM event_sequence ORDER BY 1, 2, 3"
+            )
+            counted = cursor.fetchall()
+        if counted and counted != self._told:
+            told = amqp.Message(json.dumps(counted).encode(), delivery_mode=2)
+            publisher.publish_one(told, "", topology.published(self._service))
+            self._told = counted
 
     def _measure(self, session: Any) -> None:
         """Outbox depth and age; doubles as the beat that keeps the session."""

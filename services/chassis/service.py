@@ -30,12 +30,11 @@ from __future__ import annotations
 import functools
 import inspect
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import eventlet
 from eventlet.event import Event as Finished
-from kombu import Connection
 from nameko.extensions import DependencyProvider, Entrypoint
 from nameko.web.handlers import http
 from sqlalchemy import text
@@ -43,6 +42,7 @@ from werkzeug.wrappers import Request as WebRequest
 from werkzeug.wrappers import Response
 
 from services.chassis import archive, common, health, inbox, metrics, tracing
+from services.chassis.archive import Upkeep
 from services.chassis.consumer import Consumer
 from services.chassis.edge import PUBLIC, Access, EdgeEntrypoint, Endpoint
 from services.chassis.inbox import Delivery
@@ -142,7 +142,11 @@ class Subscription(Entrypoint):
     def work_queue(self) -> WorkQueue | None:
         """The queue of this subscription."""
         name = f"{self.container.service_name}.{self.method_name}"
-        return WorkQueue(name, tuple(event_type(struct) for struct in self._types))
+        return self._queue(name, self._types)
+
+    def _queue(self, name: str, types: Iterable[type[Event]]) -> WorkQueue:
+        steps = self.container.config["foundation"].settings.retry_steps
+        return WorkQueue(name, tuple(event_type(struct) for struct in types), steps)
 
     def start(self) -> None:
         """Consume in a thread of the container's."""
@@ -153,10 +157,14 @@ class Subscription(Entrypoint):
         self._done = Finished()
         self.consumer = Consumer(
             self.container.service_name,
-            queue,
             foundation.settings.amqp_uri,
+            Upkeep(
+                foundation,
+                queue,
+                siblings=subscriptions(self.container.service_cls),
+                is_projection=isinstance(self, Copies),
+            ),
             self._spawn,
-            functools.partial(self._prepare, foundation, queue),
         )
         self.container.spawn_managed_thread(self._run)
 
@@ -172,10 +180,6 @@ class Subscription(Entrypoint):
             self.consumer.run()
         finally:
             self._done.send()
-
-    def _prepare(self, foundation: Foundation, queue: WorkQueue, connection: Connection) -> None:
-        replay = isinstance(self, Copies)
-        archive.ensure_queue(foundation, connection, queue, is_projection=replay)
 
     def _spawn(self, deliveries: list[Delivery]) -> Finished:
         finished = Finished()
@@ -200,10 +204,7 @@ class Copies(Subscription):
         )
         if not types:
             return None
-        return WorkQueue(
-            f"{self.container.service_name}.copies",
-            tuple(event_type(struct) for struct in types),
-        )
+        return self._queue(f"{self.container.service_name}.copies", types)
 
 
 class Every(Entrypoint):

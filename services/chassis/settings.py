@@ -2,13 +2,14 @@
 
 Names: ``AMQP_URI``; ``<SERVICE>_DATABASE_URL``, ``<SERVICE>_FIELD_KEYS``,
 ``<SERVICE>_INDEX_KEY``; ``TRANSIT_KEYS``; ``ACTOR_PUBLIC_KEYS`` (and, for registry alone,
-``ACTOR_SIGNING_KEY``); ``ZHIDA_MODE``; ``HEALTH_ADDRESS``.
+``ACTOR_SIGNING_KEY``); ``ZHIDA_MODE``; ``HEALTH_ADDRESS``; ``EVENT_RETRY_STEPS``.
 """
 
 from __future__ import annotations
 
 import base64
 import os
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -40,6 +41,29 @@ def parse_keys(text: str) -> dict[int, bytes]:
 
 
 @dataclass(frozen=True)
+class RetryStep:
+    """One wait between two attempts at an event; ``name`` is part of its queue's name."""
+
+    name: str
+    seconds: float
+
+
+RETRY_STEPS = "1s,10s,1m,10m,1h"
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_steps(text: str) -> tuple[RetryStep, ...]:
+    """Waits as ``<number><ms|s|m|h>`` separated by commas."""
+    steps = []
+    for part in text.split(","):
+        found = re.fullmatch(r"(\d+)(ms|s|m|h)", part.strip())
+        if found is None:
+            raise SettingsError("EVENT_RETRY_STEPS must look like 1s,10s,1m,10m,1h")
+        steps.append(RetryStep(found[0], int(found[1]) * _UNITS[found[2]]))
+    return tuple(steps)
+
+
+@dataclass(frozen=True)
 class Settings:
     """What a service process needs to know. Secrets never appear in ``repr``."""
 
@@ -56,6 +80,8 @@ class Settings:
     epoch: int = 0
     max_workers: int = 40
     archive_max_bytes: int = 20_000_000_000
+    retry_steps: tuple[RetryStep, ...] = parse_steps(RETRY_STEPS)
+    topology_check_s: float = 10.0
 
     @classmethod
     def from_env(cls, service: str) -> Settings:
@@ -83,4 +109,6 @@ class Settings:
             epoch=int(os.environ.get(f"{prefix}_EPOCH", "0")),
             max_workers=int(os.environ.get("MAX_WORKERS", "40")),
             archive_max_bytes=int(os.environ.get("ARCHIVE_MAX_BYTES", "20000000000")),
+            retry_steps=parse_steps(os.environ.get("EVENT_RETRY_STEPS", RETRY_STEPS)),
+            topology_check_s=float(os.environ.get("TOPOLOGY_CHECK_S", "10")),
         )

@@ -3,7 +3,9 @@
 Work queues are durable quorum queues ``<service>.<subscription>``. Beside each stand one retry
 queue a delay step (TTL, dead-lettered back at-least-once: the default loses messages whose work
 queue is gone) and one ``.dead`` queue. Each exchange has an archive stream that only our own
-services read; a queue that is gone is made again and refilled from it.
+services read; a queue that is gone is made again and refilled from it. ``<service>.published``
+holds one message: how many events of each type the service has published, so that a reader can
+tell that the last ones never reached it.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ from amqp.exceptions import NotFound as QueueNotFound
 from kombu import Connection
 from kombu.transport.pyamqp import Channel
 
+from services.chassis.settings import RetryStep
 from services.contracts.events import Audience, EventType, event_types
 
-DELIVERY_LIMIT = 100
+DELIVERY_LIMIT = 25
 """The broker's limit is only for messages that kill the process: see ``consumer`` (suspects)."""
 
 ARCHIVE_MAX_AGE = "400D"
@@ -25,28 +28,12 @@ ARCHIVE_SEGMENT_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
-class RetryStep:
-    """One delay between attempts."""
-
-    name: str
-    seconds: int
-
-
-RETRY_STEPS = (
-    RetryStep("1s", 1),
-    RetryStep("10s", 10),
-    RetryStep("1m", 60),
-    RetryStep("10m", 600),
-    RetryStep("1h", 3600),
-)
-
-
-@dataclass(frozen=True)
 class WorkQueue:
-    """A subscription's queue and what it is bound to."""
+    """A subscription's queue, what it is bound to, and the waits between attempts."""
 
     name: str
     types: tuple[EventType, ...]
+    retry_steps: tuple[RetryStep, ...]
 
     @property
     def dead(self) -> str:
@@ -56,6 +43,10 @@ class WorkQueue:
     def retry(self, step: RetryStep) -> str:
         """The queue in which a message waits out ``step``."""
         return f"{self.name}.retry.{step.name}"
+
+    def all_names(self) -> list[str]:
+        """The work queue and those that stand beside it."""
+        return [self.name, self.dead, *(self.retry(step) for step in self.retry_steps)]
 
     def bindings(self) -> list[tuple[str, str]]:
         """(exchange, binding key) pairs: every exchange an event of the type may go to."""
@@ -71,6 +62,21 @@ class WorkQueue:
 def archive(exchange: str) -> str:
     """The stream that keeps all that went through ``exchange``."""
     return f"{exchange}.archive"
+
+
+def published(producer: str) -> str:
+    """The queue that holds the newest count of what ``producer`` has published."""
+    return f"{producer}.published"
+
+
+def declare_published(channel: Channel, producer: str) -> None:
+    """The one-message queue of ``published``: a newer message pushes the older one out."""
+    channel.queue_declare(
+        published(producer),
+        durable=True,
+        auto_delete=False,
+        arguments={"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "drop-head"},
+    )
 
 
 def exchanges_of(producer: str) -> list[str]:
@@ -121,14 +127,14 @@ def declare_queue(channel: Channel, queue: WorkQueue, *, archive_max_bytes: int)
             "x-overflow": "reject-publish",
         },
     )
-    for step in RETRY_STEPS:
+    for step in queue.retry_steps:
         channel.queue_declare(
             queue.retry(step),
             durable=True,
             auto_delete=False,
             arguments=quorum
             | {
-                "x-message-ttl": step.seconds * 1000,
+                "x-message-ttl": round(step.seconds * 1000),
                 "x-dead-letter-exchange": "",
                 "x-dead-letter-routing-key": queue.name,
                 "x-dead-letter-strategy": "at-least-once",

@@ -220,9 +220,7 @@ def measure(pairs: int = PAIRS) -> dict[str, dict[str, object]]:
     return {
         f"events_vs_{name}": {
             "value": round(
-                statistics.median(
-                    a / b for a, b in zip(rates["zhida"], rates[name], strict=True)
-                ),
+                statistics.median(a / b for a, b in zip(rates["zhida"], rates[name], strict=True)),
                 2,
             ),
             "zhida_events_per_s": medians["zhida"],

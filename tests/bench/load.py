@@ -26,7 +26,7 @@ def headers(number: int) -> dict[str, Any]:
     identity = UUID(int=number)
     envelope = outbox.Envelope(
         id=number,
-        event_id=identity,
+        event_id=str(identity),
         type="reading.taken.v1",
         exchange=EXCHANGE,
         routing_key=ROUTING_KEY,
@@ -37,4 +37,4 @@ def headers(number: int) -> dict[str, Any]:
         time=datetime.now(UTC),
         body=b"",
     )
-    return outbox.headers("source", envelope, number)
+    return outbox.headers("source", envelope)

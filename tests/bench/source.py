@@ -29,9 +29,7 @@ class SourceService(Service):
 
 def reading(number: int) -> ReadingTaken:
     """An event whose body is exactly ``BODY_BYTES`` long."""
-    bare = len(
-        '{"reading_id":"","division":"","amount":,"padding":""}' + DIVISION + str(number)
-    )
+    bare = len('{"reading_id":"","division":"","amount":,"padding":""}' + DIVISION + str(number))
     return ReadingTaken(
         reading_id=uuid.UUID(int=number),
         division=DIVISION,

@@ -142,12 +142,7 @@ def upgrade() -> None:
     op.create_table(
         "subscription",
         sa.Column("queue", sa.String(), nullable=False),
-        sa.Column(
-            "declared_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
+        sa.Column("filled_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("queue", name=op.f("pk_subscription")),
     )
     op.create_table(

@@ -11,8 +11,14 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange
-from faststream.rabbit import RabbitQueue
+from faststream.rabbit import (
+    Channel,
+    ExchangeType,
+    QueueType,
+    RabbitBroker,
+    RabbitExchange,
+    RabbitQueue,
+)
 
 from tests.bench import load
 from tests.bench.comparators import consumer, stored

@@ -30,6 +30,7 @@ class Dispatcher(EventDispatcher):
 
     def get_dependency(self, worker_ctx: Any) -> Any:
         """Publish with the given headers."""
+
         def dispatch(event_type: str, event_data: Any, headers: dict[str, Any]) -> None:
             self.publisher.publish(
                 event_data, exchange=self.exchange, routing_key=event_type, extra_headers=headers
