@@ -80,6 +80,7 @@ MAX_MONTHLY_FEN = 10_000_000
 _SENSITIVE = frozenset({IDENTITY, ACCOUNT, PHONE})
 _HEADERS = {name: column for column, names in SYNONYMS.items() for name in names}
 _NOT_OF_A_HEADER = re.compile(r"[\s*＊（）()\[\]【】/／、:：·]")
+_IN_BRACKETS = re.compile(r"[（(\[【].*?[）)\]】]")
 _MONTH = re.compile(r"(\d{4})\s*(?:[-/.年]?)\s*(\d{1,2})\s*月?(?:[-/.]?\s*\d{1,2}日?(?:[ T].*)?)?")
 _NAME = re.compile(
     r"[\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af·]{2,25}|[A-Za-z][A-Za-z .'-]{1,49}"
@@ -204,7 +205,7 @@ def find_header(rows: Sequence[tuple[int, Sequence[Cell]]]) -> tuple[int, dict[i
         found: dict[int, int] = {}
         twice: list[str] = []
         for position, cell in enumerate(cells):
-            column = _HEADERS.get(_NOT_OF_A_HEADER.sub("", str(cell or "")))
+            column = _column(str(cell or ""))
             if column is None:
                 continue
             if column in found:
@@ -234,6 +235,15 @@ def find_header(rows: Sequence[tuple[int, Sequence[Cell]]]) -> tuple[int, dict[i
         advice="表头应含“镇、村、户编号、姓名、身份证号、待遇项目”等列名，可下载模板对照",
         reason="header",
     )
+
+
+def _column(header: str) -> int | None:
+    """The column a header means, with or without what stands in brackets: 身份证号（18位）."""
+    for text in (header, _IN_BRACKETS.sub("", header)):
+        column = _HEADERS.get(_NOT_OF_A_HEADER.sub("", text))
+        if column is not None:
+            return column
+    return None
 
 
 def check(
@@ -331,9 +341,10 @@ class _Checker:
             household.broken = True
             return
         known = self._member(household, person, text)
-        if known is not None:
-            claim = _Claim(row, benefit, known, amount, since, text[DOCUMENT])
-            self._claim(number, claim, text)
+        if known is None:
+            household.broken = True
+            return
+        self._claim(number, _Claim(row, benefit, known, amount, since, text[DOCUMENT]), text)
 
     def _person(
         self, row: int, raw: list[Cell], text: list[str], division: str | None, number: str
