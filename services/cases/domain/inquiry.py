@@ -9,12 +9,15 @@ from uuid import UUID
 from services.cases.domain import facts as f
 from services.cases.domain.calendar import Calendar
 from services.cases.domain.case import Case, State
-from services.cases.domain.catalogue import AmountFrom, StepCode
+from services.cases.domain.catalogue import AmountFrom, CaseKind, StepCode
 from services.cases.domain.entries import amount, two_different, written
 from services.cases.domain.granting import grantable
 from services.cases.domain.recusal import impartial
 from services.contracts.actors import Actor
 from services.contracts.errors import Conflict, Invalid
+
+
+_INCOME_FROM = (StepCode.INVESTIGATION, StepCode.MEANS_CHECK)
 
 
 def investigate(
@@ -47,6 +50,14 @@ def investigate(
             advice="调查人员和被调查人都要签字",
             reason="unsigned",
         )
+    counted = amount(income_fen, "income_fen", "月收入")
+    needed = case.route.amount is AmountFrom.QUOTE and case.item.kind is CaseKind.APPLICATION
+    if needed and counted is None:
+        raise Invalid(
+            "没有填写核定月收入",
+            field="income_fen",
+            advice="请填写家庭（单人户为本人）核定月收入，没有收入的填 0",
+        )
     return case.plus(
         f.Investigated(
             on=on,
@@ -54,7 +65,7 @@ def investigate(
             by_name=actor.name,
             investigators=tuple(investigators),
             finding=written(finding, "调查情况", "finding"),
-            income_fen=amount(income_fen, "income_fen", "月收入"),
+            income_fen=counted,
         )
     )
 
@@ -109,13 +120,11 @@ def wants_assessment(case: Case) -> bool:
     """Whether funding should be asked (again): all that the amount rests on is known."""
     if case.route.amount is not AmountFrom.QUOTE or case.state is not State.IN_PROGRESS:
         return False
-    bases = (StepCode.INVESTIGATION, StepCode.MEANS_CHECK)
-    if any(case.route.has(code) and not case.done(code) for code in bases):
+    bases = [code for code in _INCOME_FROM if case.route.has(code)]
+    if any(not case.done(code) for code in bases) or (bases and case.income_fen is None):
         return False
     asked = case.place_of(f.AssessmentAsked)
-    if asked < 0:
-        return True
-    return case.place_of(f.Investigated, f.MeansChecked) > asked
+    return asked < 0 or case.place_of(f.Investigated, f.MeansChecked) > asked
 
 
 def ask_assessment(case: Case, actor: Actor, on: date) -> Case:

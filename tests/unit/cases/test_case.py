@@ -106,11 +106,11 @@ def test_two_investigate_and_all_sign(
     assert error.value.field == field
 
 
-@pytest.mark.parametrize("income", [-1, 10**14])
-def test_an_impossible_income_is_refused(income: int) -> None:
-    """Negative and overflowing amounts name the field."""
+@pytest.mark.parametrize("income", [-1, 10**14, None])
+def test_an_impossible_income_is_refused(income: int | None) -> None:
+    """Negative, overflowing and unsaid amounts name the field: unsaid is not nothing."""
     with pytest.raises(Invalid) as error:
-        build.investigated(build.accepted(), income_fen=income)
+        build.investigated(build.accepted(), income_fen=income)  # type: ignore[arg-type]
     assert error.value.field == "income_fen"
 
 

@@ -49,7 +49,14 @@ def decide(outcome: f.Outcome, fen: int) -> Act:
 def investigate(case: Case, who: Actor, on: date) -> Case:
     pair = [UUID(int=11), UUID(int=12)]
     return inquiry.investigate(
-        case, who, on, investigators=pair, signed_by=pair, household_signed=True, finding="属实"
+        case,
+        who,
+        on,
+        investigators=pair,
+        signed_by=pair,
+        household_signed=True,
+        finding="属实",
+        income_fen=0,
     )
 
 
