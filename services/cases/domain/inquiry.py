@@ -16,7 +16,6 @@ from services.cases.domain.recusal import impartial
 from services.contracts.actors import Actor
 from services.contracts.errors import Conflict, Invalid
 
-
 _INCOME_FROM = (StepCode.INVESTIGATION, StepCode.MEANS_CHECK)
 
 
