@@ -37,9 +37,18 @@ def call(
     `service` is for the requests every service answers. Raises `ZhidaError`, which the command
     line prints in Chinese and turns into the exit code.
     """
-    return client().call(
-        request, token=token(), purpose=purpose, key=key, service=service, timeout=timeout
-    )
+    signed = _file().exists()
+    try:
+        return client().call(
+            request,
+            token=token() if signed else None,
+            purpose=purpose,
+            key=key,
+            service=service,
+            timeout=timeout,
+        )
+    except Unauthenticated as error:
+        raise Unauthenticated(error.message, advice="请运行 zhida login") from error
 
 
 def ask_unsigned(request: Request[R]) -> R:

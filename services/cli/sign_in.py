@@ -1,20 +1,23 @@
 """`zhida login`, `logout`, `whoami`, `password`: who acts at this shell."""
 
 import os
+import subprocess
 import sys
 from typing import Annotated
 
 import msgspec
 import typer
 
+from deploy.local.stack import Stack
 from services.cli import session
 from services.cli.output import Json, notes, present, table
 from services.contracts.actors import ROLE_LABELS
 from services.contracts.commands.registry import ChangePassword, SignIn
-from services.contracts.errors import Invalid
+from services.contracts.errors import Conflict, Invalid, Unavailable
 
 group = typer.Typer()
 
+REFUSED = 2
 PASSWORD = "ZHIDA_PASSWORD"  # noqa: S105  (the variable's name)
 
 
@@ -27,7 +30,7 @@ def login(
     as_json: Json = False,
 ) -> None:
     """登录；之后的命令都以此人的身份办理，直到退出或过期。"""
-    answer = session.ask_unsigned(SignIn(account=account, password=_password(password_stdin)))
+    answer = session.ask_unsigned(SignIn(account=account, password=read_password(password_stdin)))
     here = session.SignedInHere(
         token=answer.token, expires_at=answer.expires_at, account=account, staff=answer.staff
     )
@@ -35,6 +38,38 @@ def login(
     if answer.must_change_password:
         notes.print("请先修改初始密码：zhida password")
     _show(here, as_json)
+
+
+@group.command("first-admin")
+def first_admin(
+    account: Annotated[str, typer.Option(help="账号")] = "admin",
+    name: Annotated[str, typer.Option(help="姓名")] = "系统管理员",
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="从标准输入读密码（也可用 ZHIDA_PASSWORD）")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """在本机还没有任何账号时设首位系统管理员；其余账号由其开立。"""
+    running = Stack.load()
+    if running is None:
+        raise Unavailable("这台机器上没有运行直达", advice="先运行 zhida up")
+    module = "services.registry.first_admin"
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--keep-password", "--account", account, "--name", name],
+        input=read_password(password_stdin) + "\n",
+        env=running.environment("registry"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == REFUSED:
+        message, _, advice = done.stderr.strip().splitlines()[-1].partition("；")
+        raise Conflict(message, advice=advice or None)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr.strip()[-1000:])
+    present(
+        {"account": account}, as_json, lambda: f"已设管理员 {account}；登录：zhida login {account}"
+    )
 
 
 @group.command()
@@ -67,7 +102,8 @@ def password(
     present({"changed": True}, as_json, lambda: "密码已修改")
 
 
-def _password(from_stdin: bool) -> str:
+def read_password(from_stdin: bool) -> str:
+    """From standard input, the environment, or the person at the terminal; never an argument."""
     if from_stdin:
         return _line()
     if given := os.environ.get(PASSWORD):

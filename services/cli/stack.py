@@ -25,10 +25,13 @@ STATES = {
 @group.command()
 def up(as_json: Json = False) -> None:
     """启动本机的全部服务和门户；已经在运行时不受影响。"""
+    first_time = stack.Stack.load() is None
     began = time.monotonic()
     with notes.status("启动中") as progress:
         running = stack.up(progress.update)
     seconds = round(time.monotonic() - began, 1)
+    if first_time:
+        notes.print("第一次使用：zhida first-admin 设首位管理员")
     present(
         {"portal": running.portal_url, "seconds": seconds},
         as_json,
