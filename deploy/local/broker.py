@@ -197,6 +197,11 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
         found: list[dict[str, Any]] = json.loads(shown)
         return found
 
+    def bindings(self, vhost: str) -> list[dict[str, Any]]:
+        """Which queue of a vhost is bound to which exchange by which key (not the default one)."""
+        found: list[dict[str, Any]] = self._api("GET", f"/bindings/{quote(vhost, safe='')}")
+        return [binding for binding in found if binding["source"]]
+
     @contextlib.contextmanager
     def scratch_vhost(self) -> Iterator[str]:
         """The AMQP address of a fresh vhost that is removed afterwards."""
