@@ -36,6 +36,8 @@ CHUNK_BYTES = 1 << 20
 Row = tuple[int, list[Cell]]
 
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
+_LOCKED = "EncryptedPackage".encode("utf-16-le")
+"""The stream in which Excel keeps a workbook under a password."""
 _ROW = re.compile(rb"<(?:\w+:)?row [^>]*?\br=\"(\d+)\"")
 _FAR_ROW = re.compile(rb"r=\"[A-Z]+\d{7}")
 _COLUMN = re.compile(rb"r=\"([A-Z]+)\d")
@@ -70,6 +72,8 @@ def inspect(content: bytes) -> dict[str, set[tuple[int, int]]]:
             "too_large",
         )
     if content.startswith(_OLE):
+        if _LOCKED in content:
+            raise _password()
         return {}
     if not content.startswith(_ZIP):
         raise _refuse(
@@ -124,7 +128,7 @@ class _Extent:
         """Count in a piece of the sheet's XML that ends between two rows."""
         if b"<!DOCTYPE" in text:
             raise _dtd()
-        self.cells += sum(map(text.count, (b"<c ", b"<c>", b":c ", b":c>")))
+        self.cells += sum(map(text.count, (b"<c ", b"<c>", b"<c/", b":c ", b":c>", b":c/")))
         self.rows = max(self.rows, max(map(int, _ROW.findall(text)), default=0))
         if self.rows > MAX_ROWS or _FAR_ROW.search(text):
             raise _refuse(

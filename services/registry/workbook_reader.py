@@ -54,12 +54,11 @@ def main() -> None:
         chosen = wanted if wanted in names else names[0]
         for name in [*(name for name in others if name in visible), chosen]:
             sheet = workbook.get_sheet_by_name(name)
-            first = (sheet.start or (0, 0))[0] + 1
             left = (sheet.start or (0, 0))[1]
             merged = [(a + 1, b, c + 1, d) for (a, b), (c, d) in sheet.merged_cell_ranges or []]
             send("sheet", {"name": name, "merged": merged})
             frame = []
-            for row, cells in enumerate(sheet.iter_rows(), first):
+            for row, cells in enumerate(sheet.iter_rows(), 1):
                 frame.append((row, [None] * left + [_plain(cell) for cell in cells]))
                 if len(frame) == ROWS_A_FRAME:
                     send("rows", frame)
