@@ -30,7 +30,8 @@ SELECT p.id,
             WHEN NOT a.account_carried_over
                  AND a.account_changed_at > CAST(:changed_since AS timestamptz)
             THEN 'account_changed'
-       END AS code, a.account_number, a.account_name, a.account_index, a.account_last4, a.name
+       END AS code, a.account_number, a.account_name, a.account_index, a.account_last4, a.name,
+       p.division, p.benefit
 FROM payment p
 LEFT JOIN stop s ON s.person_id = p.payee_person_id AND s.revoked_by IS NULL
 LEFT JOIN person a ON a.person_id = p.payee_person_id

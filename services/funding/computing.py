@@ -137,8 +137,10 @@ def make_payments(uow: UnitOfWork, batch: BatchRow) -> None:
     session.execute(text(_DROP_ATTEMPTS), place)
     session.execute(text("DELETE FROM payment WHERE batch_id = :batch"), place)
     county = {"county": batch.division + "%", "month": batch.month}
+    look_at(uow, "entitlement", "term", "share", "coverage", "person", "household", "stop", "owed")
     if batch.kind == "monthly":
         _make_dues(uow, county)
+    look_at(uow, "due", "payment", "payment_due")
     of_batch = {"of_batch": batch.of_batch} if batch.kind == "repayment" else {}
     try:
         with session.begin_nested():
@@ -151,9 +153,16 @@ def make_payments(uow: UnitOfWork, batch: BatchRow) -> None:
             )
     except IntegrityError as error:
         raise Conflict("有款项正被另一批次占用", advice="请待另一批次计算完成后重新计算") from error
-    for table in ("due", "payment", "payment_due"):
-        session.execute(text(f"ANALYZE {table}"))
+    look_at(uow, "payment", "payment_due")
     count(uow, batch)
+
+
+def look_at(uow: UnitOfWork, *tables: str) -> None:
+    """Let the planner see how full tables are: right after an import or a compute it believes
+    them empty and would nest loops over a hundred thousand rows.
+    """
+    for table in tables:
+        uow.session.execute(text(f"ANALYZE {table}"))
 
 
 def count(uow: UnitOfWork, batch: BatchRow) -> None:

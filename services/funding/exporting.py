@@ -14,7 +14,7 @@ from services.chassis import files
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.funding import BatchView, ExportBatch
 from services.contracts.errors import Conflict, Invalid
-from services.funding import bank_sheet, batches, ledger, locking, policies, withdrawal
+from services.funding import bank_sheet, batches, computing, ledger, locking, policies, withdrawal
 from services.funding.checking import BLOCKED, REASON_SQL
 from services.funding.domain.bank_profile import (
     BankLine,
@@ -35,18 +35,20 @@ MEDIA_TYPES = {
 # The accounts written are the ones this statement saw, beside the stop list of the same moment.
 _SEND = f"""
 WITH blocked AS MATERIALIZED ({BLOCKED}),
-numbered AS (
-    SELECT p.id, row_number() OVER (ORDER BY p.division, p.benefit, p.id) AS line_no
-    FROM payment p JOIN blocked b ON b.id = p.id WHERE b.code IS NULL
+numbered AS MATERIALIZED (
+    SELECT b.*, row_number() OVER (PARTITION BY b.code IS NULL
+                                   ORDER BY b.division, b.benefit, b.id) AS line_no
+    FROM blocked b
 )
 UPDATE payment p SET
-    state = CASE WHEN b.code IS NULL THEN 'sent' ELSE 'withdrawn' END,
-    line_no = n.line_no, reason_code = b.code, reason = {REASON_SQL},
-    account_index = b.account_index, account_last4 = b.account_last4
-FROM blocked b LEFT JOIN numbered n ON n.id = b.id
-WHERE b.id = p.id
-RETURNING p.id, p.state, p.line_no, p.payee_person_id, p.fen, b.account_number, b.account_name,
-          b.name
+    state = CASE WHEN n.code IS NULL THEN 'sent' ELSE 'withdrawn' END,
+    line_no = CASE WHEN n.code IS NULL THEN n.line_no END,
+    reason_code = n.code, reason = {REASON_SQL},
+    account_index = n.account_index, account_last4 = n.account_last4
+FROM numbered n
+WHERE n.id = p.id
+RETURNING p.id, p.state, p.line_no, p.payee_person_id, p.fen, n.account_number, n.account_name,
+          n.name
 """  # noqa: S608
 
 
@@ -95,6 +97,7 @@ def export(uow: UnitOfWork, command: ExportBatch) -> BatchView:
 
 def _send(uow: UnitOfWork, batch: BatchRow) -> list[Any]:
     assert batch.locked_at is not None
+    computing.look_at(uow, "payment", "due")
     place = {
         "batch": batch.id,
         "state": "locked",
