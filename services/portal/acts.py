@@ -20,12 +20,13 @@ from services.portal.forms import Form
 Reader = Callable[[UUID, Form], Command[Any]]
 Offered = Callable[[c.CaseView], bool]
 
-TOWN = frozenset({Role.VILLAGE_OFFICER, Role.TOWN_CLERK})
-REVIEW = frozenset({Role.TOWN_REVIEWER, Role.TOWN_CLERK})
+WINDOW = frozenset({Role.VILLAGE_OFFICER, Role.TOWN_CLERK})
+REVIEWER = frozenset({Role.TOWN_REVIEWER})
+HALL = frozenset({Role.TOWN_CLERK, Role.TOWN_REVIEWER})
 COUNTY = frozenset({Role.COUNTY_DECIDER})
 DECIDERS = frozenset({Role.TOWN_DECIDER, Role.COUNTY_DECIDER})
+VISITORS = frozenset({Role.COUNTY_DECIDER, Role.CIVIL_AUDITOR})
 FEDERATION = frozenset({Role.FEDERATION_REVIEWER})
-ANYBODY = TOWN | REVIEW | DECIDERS
 
 
 class Act(msgspec.Struct, frozen=True):
@@ -259,54 +260,57 @@ def _review(case_id: UUID, form: Form) -> Command[Any]:
 
 
 ACTS = (
-    Act("supply", "补交材料", "材料已登记", TOWN, supplementing, _supply, True, "F2"),
-    Act("decline", "不予受理", "已登记不予受理，请打印通知书", TOWN, supplementing, _decline),
+    Act("supply", "补交材料", "材料已登记", WINDOW, supplementing, _supply, True, "F2"),
+    Act("decline", "不予受理", "已登记不予受理，请打印通知书", WINDOW, supplementing, _decline),
     Act(
         "investigate", "登记调查", "调查已登记",
-        TOWN | REVIEW, at("investigation"), _investigate, True,
+        WINDOW | REVIEWER, at("investigation"), _investigate, True,
     ),
     Act(
         "means-check", "登记核对报告", "核对报告已登记",
-        ANYBODY, at("means_check"), _means_check, True,
+        HALL | COUNTY, at("means_check"), _means_check, True,
     ),
     Act(
-        "county-visit", "县级入户", "县级入户已登记", COUNTY,
+        "county-visit", "县级入户", "县级入户已登记", VISITORS,
         lambda case: case.needs_county_visit and running(case), _visit, True,
     ),
     Act(
-        "assess", "重新测算", "已请资金服务重新测算", ANYBODY, running,
+        "assess", "重新测算", "已请资金服务重新测算", HALL | DECIDERS, running,
         lambda case_id, _form: c.RequestAssessment(case_id=case_id),
     ),
     Act(
         "federation", "残联审核", "残联审核已登记",
         FEDERATION, at("federation_review"), _federation, True,
     ),
-    Act("opinion", "初审意见", "初审意见已登记", REVIEW, at("opinion"), _opinion, True),
+    Act("opinion", "初审意见", "初审意见已登记", REVIEWER, at("opinion"), _opinion, True),
     Act(
-        "publish", "开始公示", "公示已开始", REVIEW | TOWN,
+        "publish", "开始公示", "公示已开始", HALL,
         lambda case: at("publicity")(case) and not notice_hangs(case) and not objected(case),
         lambda case_id, _form: c.OpenPublicity(case_id=case_id), True,
     ),
     Act(
-        "unpublish", "结束公示", "公示已结束", REVIEW | TOWN, notice_hangs,
+        "unpublish", "结束公示", "公示已结束", HALL, notice_hangs,
         lambda case_id, _form: c.EndPublicity(case_id=case_id), True,
     ),
-    Act("object", "登记异议", "异议已登记", ANYBODY, running, _objection),
-    Act("resolve", "答复异议", "异议已答复", ANYBODY, objected, _resolve, True),
+    Act(
+        "object", "登记异议", "异议已登记",
+        WINDOW | REVIEWER | COUNTY, running, _objection,
+    ),
+    Act("resolve", "答复异议", "异议已答复", REVIEWER | COUNTY, objected, _resolve, True),
     Act("decide", "作出决定", "决定已作出", DECIDERS, at("decision"), _decide, True),
     Act(
         "correct", "更正决定", "决定已更正", DECIDERS,
         lambda case: case.decision is not None and case.kind != "carried_over", _correct,
     ),
-    Act("papers", "补齐手续", "手续已补齐", TOWN, at("papers"), _papers, True),
-    Act("serve", "登记告知送达", "送达已登记", TOWN | REVIEW, at("notification"), _serve, True),
-    Act("extend", "延长时限", "时限已依法延长一次", DECIDERS | REVIEW, running, _extend),
+    Act("papers", "补齐手续", "手续已补齐", WINDOW, at("papers"), _papers, True),
+    Act("serve", "登记告知送达", "送达已登记", WINDOW | REVIEWER, at("notification"), _serve, True),
+    Act("extend", "延长时限", "时限已依法延长一次", REVIEWER | DECIDERS, running, _extend),
     Act(
-        "end", "终止办理", "案件已终止", ANYBODY,
+        "end", "终止办理", "案件已终止", WINDOW | REVIEWER,
         lambda case: running(case) or supplementing(case), _end,
     ),
     Act(
-        "review", "发起复核", "复核已立案", ANYBODY,
+        "review", "发起复核", "复核已立案", WINDOW | REVIEWER | DECIDERS,
         lambda case: case.state == "closed" and case.outcome == "granted", _review,
     ),
 )  # fmt: skip

@@ -78,7 +78,14 @@ def _batch_days(desk: Desk) -> dict[UUID, date]:
 def _changed(changes: list[ChangeLine]) -> Iterator[Entry]:
     for line in changes:
         detail = "　".join(part for part in (line.detail, line.actor) if part)
-        yield Entry(at=line.at, title=line.title, detail=detail, source="registry", icon="id")
+        yield Entry(
+            at=line.at,
+            on=line.business_on,
+            title=line.title,
+            detail=detail,
+            source="registry",
+            icon="id",
+        )
 
 
 def _worked(desk: Desk, cases: tuple[CaseLine, ...]) -> Iterator[Entry]:
