@@ -53,7 +53,8 @@ def words() -> Words:
         items=document["items"],
         benefits=document["benefits"],
         changes=document["changes"],
-        ends=document["ends"],
+        causes=document["causes"],
+        deaths=frozenset(document["ended_by_death"]["reasons"]),
     )
 
 

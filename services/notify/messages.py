@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -64,15 +64,15 @@ def tell(uow: UnitOfWork, events: Sequence[Event]) -> None:
 
 def tell_account_changes(uow: UnitOfWork, events: Sequence[AccountChangeConfirmed]) -> None:
     """Tell the number on file, and each number that was replaced shortly before the change."""
-    earlier = _lately_replaced(uow, [event.person_id for event in events])
+    people = {person for e in events for person in (e.person_id, e.previous_payee_id) if person}
+    earlier = _lately_replaced(uow, people)
+    words = catalogue.words()
     make(
         uow,
         [
             draft
             for event in events
-            for draft in occasions.account_change_confirmed(
-                event, catalogue.words(), earlier.get(event.person_id, ())
-            )
+            for draft in occasions.account_change_confirmed(event, words, earlier)
         ],
     )
 
@@ -105,7 +105,7 @@ def make(uow: UnitOfWork, drafts: Sequence[Draft]) -> None:
         uow.session.execute(insert(Message).values(ordered).on_conflict_do_nothing())
 
 
-def _lately_replaced(uow: UnitOfWork, people: Sequence[UUID]) -> dict[UUID, list[int]]:
+def _lately_replaced(uow: UnitOfWork, people: Collection[UUID]) -> dict[UUID, list[int]]:
     """The contacts that a newer one replaced within the days of data/delivery.toml, by person."""
     since = uow.machine_now() - catalogue.delivery().number_replaced_within
     newer = aliased(Contact)

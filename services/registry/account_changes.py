@@ -127,6 +127,7 @@ def _request(uow: UnitOfWork, change: AccountChange) -> AccountChangeView:
 
 def _apply(uow: UnitOfWork, change: AccountChange) -> None:
     person = people.living(uow, change.person_id)
+    previous_payee_id = None
     if change.what == "account":
         name, number = (_opened(uow, change, c) for c in ("account_name", "account_number"))
         assert name
@@ -143,6 +144,7 @@ def _apply(uow: UnitOfWork, change: AccountChange) -> None:
         uow.emit(announcements.account_changed(uow, person, name=name, number=number, at=uow.now()))
     else:
         household = uow.session.get_one(Household, change.household_id, with_for_update=True)
+        previous_payee_id = household.payee_person_id or household.head_person_id
         household.payee_person_id = person.id
         household.version += 1
         uow.session.flush()
@@ -155,6 +157,7 @@ def _apply(uow: UnitOfWork, change: AccountChange) -> None:
             division=change.division,
             what=change.what,
             confirmed_on=uow.today(),
+            previous_payee_id=previous_payee_id,
         )
     )
 

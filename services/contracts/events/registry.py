@@ -190,7 +190,10 @@ class PersonContactChanged(Event, frozen=True, kw_only=True):
 
 @event("account.change_confirmed.v1", audience=Audience.INTERNAL, subject="person_id")
 class AccountChangeConfirmed(Event, frozen=True, kw_only=True):
-    """领款人或账户的变更经两人确认：消息服务告知原号码。不含账号。"""
+    """领款人或账户的变更经两人确认：消息服务告知原号码。不含账号。
+
+    ``what`` is ``account`` or ``payee``; ``previous_payee_id`` is who was paid before, for a payee.
+    """
 
     change_id: UUID
     person_id: UUID
@@ -198,6 +201,7 @@ class AccountChangeConfirmed(Event, frozen=True, kw_only=True):
     division: str
     what: str
     confirmed_on: date
+    previous_payee_id: UUID | None = None
 
 
 @event("person.died.v1", audience=Audience.INTERNAL, subject="person_id")

@@ -16,6 +16,8 @@ from services.notify.domain.templates import Audience
 
 GRANTED = "granted"
 REFUSED = "refused"
+KEPT = "kept"
+CHANGED = "changed"
 CARRIED_OVER = "carried_over"
 APPLICATION = "application"
 DEATH = "death"
@@ -34,7 +36,8 @@ class Words:
     items: Mapping[str, str]
     benefits: Mapping[str, str]
     changes: Mapping[str, str]
-    ends: Mapping[str, str]
+    causes: Mapping[str, str]
+    deaths: frozenset[str]
 
     def item(self, code: str) -> str:
         """The name of a catalogue item; an item not in the list says itself."""
@@ -216,29 +219,12 @@ def deadline_neared(event: cases.DeadlineNeared, _words: Words) -> list[Draft]:
 def case_decided(event: cases.CaseDecided, words: Words) -> list[Draft]:
     """The applicant is told the decision: what he gets, or why not and what he can do.
 
-    Benefits that came with the roster are no news to anybody.
+    Benefits that came with the roster are no news to anybody; an end is told when it takes effect.
     """
-    if event.basis == CARRIED_OVER:
+    template = _decision_template(event)
+    if template is None:
         return []
-    values = {
-        "item": words.item(event.item),
-        "case_no": event.case_no,
-        "decided_on": day(event.decided_on),
-    }
-    if event.outcome == REFUSED:
-        template = "decided_refused"
-        values["reason"] = event.reason or "详见书面通知"
-    elif event.outcome == GRANTED and event.benefits:
-        values["amount"] = yuan(sum(benefit.amount_fen for benefit in event.benefits))
-        values["benefits"] = words.benefit_names([b.benefit for b in event.benefits])
-        months = [b.from_month for b in event.benefits if b.from_month is not None]
-        if not months:
-            template = "decided_granted_once"
-        else:
-            values["from_month"] = month(min(months))
-            template = "decided_granted" if event.basis == APPLICATION else "decision_changed"
-    else:
-        return []
+    months = [b.from_month for b in event.benefits if b.from_month is not None]
     return [
         Draft(
             template=template,
@@ -247,9 +233,31 @@ def case_decided(event: cases.CaseDecided, words: Words) -> list[Draft]:
             occasion=f"case.decided/{event.decision_id}",
             person_id=event.applicant_person_id,
             case_id=event.case_id,
-            values=values,
+            values={
+                "item": words.item(event.item),
+                "case_no": event.case_no,
+                "decided_on": day(event.decided_on),
+                "reason": event.reason or "详见书面通知",
+                "amount": yuan(sum(benefit.amount_fen for benefit in event.benefits)),
+                "benefits": words.benefit_names([b.benefit for b in event.benefits]),
+                "from_month": month(min(months)) if months else "",
+            },
         )
     ]
+
+
+def _decision_template(event: cases.CaseDecided) -> str | None:
+    if event.basis == CARRIED_OVER:
+        return None
+    if event.outcome == REFUSED:
+        return "decided_refused"
+    if event.outcome == KEPT:
+        return "decision_kept"
+    if event.outcome not in (GRANTED, CHANGED) or not event.benefits:
+        return None
+    if all(benefit.from_month is None for benefit in event.benefits):
+        return "decided_granted_once"
+    return "decided_granted" if event.basis == APPLICATION else "decision_changed"
 
 
 def review_opened(event: cases.ReviewOpened, words: Words) -> list[Draft]:
@@ -265,14 +273,17 @@ def review_opened(event: cases.ReviewOpened, words: Words) -> list[Draft]:
             person_id=event.person_id,
             staff_id=event.officer_id,
             case_id=event.case_id,
-            values={"case_no": event.case_no, "reason": words.ends.get(event.cause, event.cause)},
+            values={
+                "case_no": event.case_no,
+                "reason": words.causes.get(event.cause, event.cause),
+            },
         )
     ]
 
 
 def entitlement_ended(event: funding.EntitlementEnded, words: Words) -> list[Draft]:
     """Those who were covered are told; not of an end by their own death, nor of one never owed."""
-    if event.reason == DEATH or event.last_month is None:
+    if event.reason in words.deaths or event.last_month is None:
         return []
     return [
         Draft(
@@ -285,7 +296,7 @@ def entitlement_ended(event: funding.EntitlementEnded, words: Words) -> list[Dra
             values={
                 "benefits": words.benefit_names([event.benefit]),
                 "last_month": month(event.last_month),
-                "reason": words.ends.get(event.reason, event.reason),
+                "reason": event.reason or "详见书面通知",
             },
         )
         for person_id in event.person_ids[:1]
@@ -339,7 +350,7 @@ def payment_failed(event: funding.PaymentFailed, words: Words) -> list[Draft]:
     ]
 
 
-def recovery_raised(event: funding.RecoveryRaised, words: Words) -> list[Draft]:
+def recovery_raised(event: funding.RecoveryRaised, _words: Words) -> list[Draft]:
     """The officer is told what is to be recovered."""
     return [
         Draft(
@@ -351,30 +362,38 @@ def recovery_raised(event: funding.RecoveryRaised, words: Words) -> list[Draft]:
             values={
                 "count": str(len(event.months)),
                 "amount": yuan(event.amount_fen),
-                "reason": words.ends.get(event.reason, event.reason),
+                "reason": event.reason,
             },
         )
     ]
 
 
 def account_change_confirmed(
-    event: registry.AccountChangeConfirmed, words: Words, earlier_contacts: Sequence[int] = ()
+    event: registry.AccountChangeConfirmed,
+    words: Words,
+    earlier_contacts: Mapping[UUID, Sequence[int]],
 ) -> list[Draft]:
-    """The number on file is told, and each number that was replaced shortly before the change."""
+    """The number on file is told, and each number that was replaced shortly before the change.
+
+    Of a new payee the one who was paid before is told too. `earlier_contacts` are the replaced
+    numbers by person.
+    """
+    told = dict.fromkeys(filter(None, (event.person_id, event.previous_payee_id)))
     return [
         Draft(
             template="account_changed",
             audience=Audience.RESIDENT,
             division=event.division,
             occasion=f"account.change_confirmed/{event.change_id}",
-            person_id=event.person_id,
+            person_id=person_id,
             contact_id=contact_id,
             values={
                 "what": words.changes.get(event.what, "领款信息"),
                 "confirmed_on": day(event.confirmed_on),
             },
         )
-        for contact_id in (None, *earlier_contacts)
+        for person_id in told
+        for contact_id in (None, *earlier_contacts.get(person_id, ()))
     ]
 
 

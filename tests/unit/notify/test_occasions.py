@@ -156,7 +156,7 @@ def drafts_of_everything() -> list[Draft]:
         case_no="421083-2026-000012",
         division=VILLAGE,
         person_id=PERSON,
-        cause="moved",
+        cause="income_changed",
         cause_event_id="e",
         officer_id=OFFICER,
         opened_on=date(2026, 12, 1),
@@ -179,7 +179,7 @@ def drafts_of_everything() -> list[Draft]:
         benefit="elderly",
         months=(date(2026, 11, 1),),
         amount_fen=6000,
-        reason="death",
+        reason="死亡停发（2026-10-03 死亡）",
     )
     changed = registry.AccountChangeConfirmed(
         change_id=uuid4(),
@@ -220,12 +220,13 @@ def drafts_of_everything() -> list[Draft]:
         ),
         *occasions.case_decided(decided(benefits=(granted("temporary_aid", 1, None),)), WORDS),
         *occasions.case_decided(decided(outcome="refused"), WORDS),
+        *occasions.case_decided(decided(basis="review", outcome="kept"), WORDS),
         *occasions.review_opened(review, WORDS),
-        *occasions.entitlement_ended(ended("decision"), WORDS),
+        *occasions.entitlement_ended(ended("复核终止"), WORDS),
         *occasions.payment_settled(settled, WORDS),
         *occasions.payment_failed(failed(), WORDS),
         *occasions.recovery_raised(recovery, WORDS),
-        *occasions.account_change_confirmed(changed, WORDS),
+        *occasions.account_change_confirmed(changed, WORDS, {}),
         *occasions.person_died(died, WORDS),
         *occasions.death_revoked(revoked, WORDS),
     ]
@@ -269,19 +270,54 @@ def test_a_refusal_carries_its_reason() -> None:
     assert (draft.template, draft.values["reason"]) == ("decided_refused", "人均收入高于标准")
 
 
-@pytest.mark.parametrize("basis", ["carried_over"])
-def test_benefits_of_the_roster_are_no_news(basis: str) -> None:
-    """An import of a city tells nobody that he has what he had."""
-    benefits = (granted("rural_dibao", 66000),)
-    assert occasions.case_decided(decided(basis=basis, benefits=benefits), WORDS) == []
-
-
 def test_an_end_by_death_is_not_told_to_the_dead() -> None:
     """Nor is the end of something that was never owed; any other end is told once."""
-    assert occasions.entitlement_ended(ended("death"), WORDS) == []
-    assert occasions.entitlement_ended(ended("decision", None), WORDS) == []
-    (draft,) = occasions.entitlement_ended(ended("decision"), WORDS)
+    assert occasions.entitlement_ended(ended("死亡停发"), WORDS) == []
+    assert occasions.entitlement_ended(ended("复核终止", None), WORDS) == []
+    (draft,) = occasions.entitlement_ended(ended("复核终止"), WORDS)
     assert draft.person_id == PERSON
+
+
+def test_a_new_payee_is_told_to_the_one_who_was_paid_before() -> None:
+    """Who loses the money learns it first."""
+    before = uuid4()
+    event = registry.AccountChangeConfirmed(
+        change_id=uuid4(),
+        person_id=PERSON,
+        household_id=uuid4(),
+        division=VILLAGE,
+        what="payee",
+        confirmed_on=date(2026, 11, 2),
+        previous_payee_id=before,
+    )
+    drafts = occasions.account_change_confirmed(event, WORDS, {before: (7,)})
+    assert [(d.person_id, d.contact_id) for d in drafts] == [
+        (PERSON, None),
+        (before, None),
+        (before, 7),
+    ]
+    assert {d.values["what"] for d in drafts} == {"领款人"}
+
+
+@pytest.mark.parametrize(
+    ("basis", "outcome", "template"),
+    [
+        ("application", "granted", "decided_granted"),
+        ("application", "refused", "decided_refused"),
+        ("correction", "granted", "decision_changed"),
+        ("review", "changed", "decision_changed"),
+        ("review", "kept", "decision_kept"),
+        ("review", "ended", None),
+        ("carried_over", "granted", None),
+    ],
+)
+def test_each_outcome_of_a_decision_has_its_own_words(
+    basis: str, outcome: str, template: str | None
+) -> None:
+    """An end is told by the entitlement's own end, with its last month."""
+    benefits = (granted("rural_dibao", 66000),)
+    drafts = occasions.case_decided(decided(basis=basis, outcome=outcome, benefits=benefits), WORDS)
+    assert [draft.template for draft in drafts] == ([template] if template else [])
 
 
 def test_a_step_that_nobody_holds_reminds_nobody() -> None:
@@ -300,7 +336,7 @@ def test_numbers_replaced_shortly_before_an_account_change_are_told_too() -> Non
         what="payee",
         confirmed_on=date(2026, 11, 2),
     )
-    drafts = occasions.account_change_confirmed(event, WORDS, earlier_contacts=(1, 2))
+    drafts = occasions.account_change_confirmed(event, WORDS, {PERSON: (1, 2), uuid4(): (3,)})
     assert [draft.contact_id for draft in drafts] == [None, 1, 2]
     assert len({draft.id for draft in drafts}) == 3
     assert all(draft.audience is Audience.RESIDENT for draft in drafts)
