@@ -204,7 +204,7 @@ class _Session:
             try:
                 good.append((message, _decode(message)))
             except Malformed as error:
-                self._lay_aside(message, f"malformed: {error}")
+                self._lay_aside(message, str(error))
         if good and (failure := self._handle([delivery for _, delivery in good])):
             if len(good) == 1:
                 self._put_off(good[0][0], failure)

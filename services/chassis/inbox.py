@@ -43,12 +43,15 @@ def decode(
     """Read a delivery. Raises ``Malformed`` naming what is wrong."""
     try:
         event_id = uuid.UUID(str(headers.get("cloudEvents:id") or message_id))
-        name = str(headers.get("cloudEvents:type") or type_name)
+    except ValueError:
+        raise Malformed("事件编号不是 UUID") from None
+    name = str(headers.get("cloudEvents:type") or type_name)
+    try:
         event = msgspec.json.decode(body, type=event_type(name).struct)
-    except KeyError as error:
-        raise Malformed(f"unknown event type {error}") from error
+    except KeyError:
+        raise Malformed(f"未知的事件类型 {name}") from None
     except ValueError as error:
-        raise Malformed(str(error)) from error
+        raise Malformed(f"内容不合格式：{error}") from error
     traceparent = headers.get("cloudEvents:traceparent")
     origin = headers.get("x-origin-user") or user
     return Delivery(

@@ -38,6 +38,15 @@ class Effect(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     thing_id: Mapped[uuid.UUID]
     amount: Mapped[int]
+    origin: Mapped[str | None]
+
+
+class Calm(Base):
+    """While this table is empty, events with the trouble ``until_calm`` fail."""
+
+    __tablename__ = "calm"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
 
 
 class Copy(Base):
@@ -71,25 +80,30 @@ class ProbeService(Service):
         for noted in events:
             if noted.trouble == "raise":
                 raise ValueError("ordered to fail")
-            if noted.trouble == "once" and not os.environ.get("PROBE_CALM"):
-                raise ValueError("ordered to fail")
+            if noted.trouble == "until_calm" and not uow.session.scalar(select(Calm.id)):
+                raise ValueError("ordered to fail until calm")
             if noted.trouble == "die":
                 os.kill(os.getpid(), 9)
             if noted.trouble.startswith("sleep"):
                 sleep(float(noted.trouble.removeprefix("sleep")))
         uow.session.execute(
-            insert(Effect), [{"thing_id": e.thing_id, "amount": e.amount} for e in events]
+            insert(Effect),
+            [
+                {"thing_id": e.thing_id, "amount": e.amount, "origin": envelope.origin_user}
+                for e, envelope in zip(events, uow.deliveries, strict=True)
+            ],
         )
 
     @command(NoteThing, roles=(Role.TOWN_CLERK,))
     def note_thing(self, uow: UnitOfWork, request: NoteThing) -> int:
-        """Emit the events."""
+        """Emit the events; ``sleep3`` takes three seconds over it."""
+        if request.trouble.startswith("sleep"):
+            sleep(float(request.trouble.removeprefix("sleep")))
         uow.emit(
             ThingNoted(
                 thing_id=request.thing_id,
                 division="421083108007",
                 amount=request.amount,
-                trouble=request.trouble,
             ),
             ThingRecorded(
                 thing_id=request.thing_id,
