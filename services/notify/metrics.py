@@ -24,13 +24,12 @@ GATEWAY_UP = Gauge("zhida_notify_gateway_up", "1 while the mail server takes con
 
 def measure(uow: UnitOfWork) -> None:
     """Bring the gauges up to date."""
-    counts = dict(
-        uow.session.execute(
-            select(Message.status, func.count())
-            .where(Message.status.in_(status.value for status in SHOWN))
-            .group_by(Message.status)
-        )
-    )
+    rows = uow.session.execute(
+        select(Message.status, func.count())
+        .where(Message.status.in_(status.value for status in SHOWN))
+        .group_by(Message.status)
+    ).all()
+    counts = dict(rows)
     for status in SHOWN:
         MESSAGES.labels(status.value).set(counts.get(status.value, 0))
     oldest = uow.session.scalar(

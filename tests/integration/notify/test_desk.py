@@ -28,7 +28,15 @@ from services.contracts.commands.notify import (
 )
 from services.contracts.errors import Conflict, Invalid, NotFound
 from services.contracts.events.registry import PersonRecorded
-from services.notify import delivery, letters, messages, projections, queries, undelivered
+from services.notify import (
+    delivery,
+    letters,
+    messages,
+    metrics,
+    projections,
+    queries,
+    undelivered,
+)
 from services.notify.domain.message import Status
 from services.notify.models import Message
 from tests.builders import notify as build
@@ -286,3 +294,23 @@ def test_a_removed_person_is_not_written_to(town: Town) -> None:
     with smtp_server() as server:
         delivery.deliver_due(town.foundation, SYSTEM, server.gateway())
     assert server.arrived == []
+
+
+def test_the_gauges_show_what_waits_for_somebody(town: Town) -> None:
+    """Letters and failures are seen from outside, and how long the oldest message waits."""
+    with town.foundation.begin(SYSTEM) as uow:
+        messages.tell(uow, [build.settled(build.person(uow))])
+        uow.session.execute(text("UPDATE message SET retry_at = retry_at - interval '1 minute'"))
+        metrics.measure(uow)
+    shown = {
+        sample.labels["status"]: sample.value
+        for family in metrics.MESSAGES.collect()
+        for sample in family.samples
+    }
+    assert shown["pending"] == 2
+    assert shown["permanent-failure"] == 1
+    assert shown["created"] == 1
+    (oldest,) = (
+        s.value for family in metrics.OLDEST_WAITING_SECONDS.collect() for s in family.samples
+    )
+    assert 60 <= oldest < 120
