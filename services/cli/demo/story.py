@@ -196,7 +196,7 @@ class _Quiet:
             waiting = sum(
                 int(queue.get("messages", 0))
                 for queue in self._stack.broker.queues(vhost(self._stack))
-                if not queue["name"].endswith((".archive", ".dead"))
+                if not queue["name"].endswith((".archive", ".dead", ".published"))
             )
         still = waiting == 0 and effects == self._before
         self._before = effects
