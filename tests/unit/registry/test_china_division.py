@@ -16,8 +16,10 @@ def package(tmp_path: Path) -> Path:
     tables = {
         "provinces": 'code,name\n42,"湖北省"\n33,"浙江省"\n',
         "cities": 'code,name,provinceCode\n4210,"荆州市",42\n3304,"嘉兴市",33\n',
-        "areas": 'code,name,cityCode,provinceCode\n421083,"洪湖市",4210,42\n421002,"沙市区",4210,42\n',
-        "streets": 'code,name,areaCode,provinceCode,cityCode\n421083108,"戴家场镇",421083,42,4210\n',
+        "areas": "code,name,cityCode,provinceCode\n"
+        '421083,"洪湖市",4210,42\n421002,"沙市区",4210,42\n',
+        "streets": "code,name,areaCode,provinceCode,cityCode\n"
+        '421083108,"戴家场镇",421083,42,4210\n',
         "villages": "code,name,streetCode,provinceCode,cityCode,areaCode\n"
         '421083108204,"沈庙村村民委员会",421083108,42,4210,421083\n',
     }

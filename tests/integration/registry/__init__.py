@@ -1,0 +1,1 @@
+"""Registry on the real database."""
