@@ -139,10 +139,19 @@ def work_the_case(enter: Enter, city: City, case: str, *, script: bool) -> None:
     decider.go(case)
     fill_act(decider, "decide", outcome="granted")
     decider.says("决定已作出")
-    with decider.page.expect_response(re.compile(r"/cases/letters/")) as printed:
-        decider.page.get_by_role("button", name=re.compile("通知书|决定")).first.click()
-    assert printed.value.headers["content-type"] == "application/pdf"
-    assert printed.value.headers["cache-control"] == "no-store"
+    print_letter(decider)
+
+
+def print_letter(person: Person) -> None:
+    """The decision's letter opens in a window of its own as PDF, and nothing of it is stored."""
+    with person.page.context.expect_page() as opened:
+        person.page.locator("form[action*='/letters/granted']").get_by_role("button").click()
+    opened.value.wait_for_url("**/cases/letters/*", wait_until="commit")
+    answer = person.page.context.request.get(opened.value.url)
+    assert answer.headers["content-type"] == "application/pdf"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.body().startswith(b"%PDF")
+    opened.value.close()
 
 
 def pay(enter: Enter, city: City, folder: Path, month: str, *, script: bool) -> None:

@@ -21,6 +21,7 @@ from services.contracts.divisions import town
 from services.portal.acts import acts_for, command_for
 from services.portal.desk import Desk, SignedIn
 from services.portal.history import case_timeline
+from services.portal.menu import CASEWORK
 
 room = APIRouter(prefix="/cases")
 
@@ -68,7 +69,7 @@ def _investigators(desk: Desk, case: CaseView) -> tuple[StaffView, ...]:
     if "investigation" not in case.current and not case.needs_county_visit:
         return ()
     page = desk.try_ask(ListStaff(division=town(case.division)))
-    return page.staff if page else ()
+    return tuple(one for one in page.staff if CASEWORK & set(one.roles)) if page else ()
 
 
 @room.post("/{case_id}/letters/{letter}")

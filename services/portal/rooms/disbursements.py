@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal, cast
+from typing import Literal
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -20,6 +20,7 @@ from services.contracts.commands.funding import (
     LockBatch,
     OpenBatch,
     OpenRepayment,
+    OpenReplenishment,
     SendBackBatch,
     SettleBatch,
     ShowBatch,
@@ -64,9 +65,14 @@ def open_batch(desk: SignedIn) -> Response:
     """Open a month's cycle, or a batch of one-off aid."""
     desk.again = partial(batches, desk)
     month = desk.form.text("month", "发放月份")
-    kind = "one_off" if desk.form.typed("kind") == "one_off" else "monthly"
-    desk.form.check()
-    batch = desk.do(OpenBatch(month=month, kind=cast("Literal['monthly', 'one_off']", kind)))
+    if desk.form.typed("kind") == "replenishment":
+        batch = desk.do(OpenReplenishment())
+    else:
+        kind: Literal["monthly", "one_off"] = (
+            "one_off" if desk.form.typed("kind") == "one_off" else "monthly"
+        )
+        desk.form.check()
+        batch = desk.do(OpenBatch(month=month, kind=kind))
     return desk.go(f"/disbursements/{batch.batch_id}", "已开期，请计算")
 
 

@@ -12,6 +12,7 @@ from services.contracts.commands.cases import (
     AcceptApplication,
     Application,
     CaseView,
+    IntakeView,
     IssueMissingMaterialNotice,
     ItemView,
     ListItems,
@@ -20,12 +21,11 @@ from services.contracts.commands.cases import (
 )
 from services.contracts.commands.registry import (
     FindByIdentity,
-    PersonView,
     ReadHousehold,
     ReadPerson,
     ReadStaff,
 )
-from services.contracts.errors import ZhidaError
+from services.contracts.errors import NotFound, ZhidaError
 from services.portal.desk import Desk, SignedIn
 from services.portal.forms import Form
 
@@ -55,10 +55,18 @@ def _with_person(desk: Desk, person_id: UUID) -> Response:
         template,
         person=person,
         household=desk.ask(ReadHousehold(household_id=person.household_id)),
-        known=desk.ask(ReadIntake(person_id=person_id)),
+        known=_known(desk, person_id),
         items=items,
         item=item,
     )
+
+
+def _known(desk: Desk, person_id: UUID) -> IntakeView | None:
+    """Benefits and open cases; ``None`` while a new registration is still on its way to cases."""
+    try:
+        return desk.ask(ReadIntake(person_id=person_id))
+    except NotFound:
+        return None
 
 
 def _chosen(items: list[ItemView], code: str | None) -> ItemView | None:
@@ -133,8 +141,3 @@ def _relatives(desk: Desk, form: Form) -> tuple[Relative, ...]:
         return ()
     relation = form.text("relative_relation", "近亲属关系")
     return (Relative(staff_id=staff.staff_id, relation=relation),)
-
-
-def covered_by_default(person: PersonView, item: ItemView) -> bool:
-    """Whether a member is ticked at first: all of a household, else the applicant alone."""
-    return item.unit == "household" and person.deceased_on is None
