@@ -6,7 +6,6 @@ import http.client
 import os
 import secrets
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -245,26 +244,13 @@ def _prepare_databases(keeper: Supervisor, stack: Stack, say: Say) -> None:
         for name in SERVICES:
             if stack.database_urls[name] == stack.cluster.url(name):
                 stack.cluster.add_database(name)
+    from services.chassis import migrate  # most commands need no migrations, and they load slowly
+
     say("更新数据库结构")
-    running = {name: _migrate(stack, name) for name in SERVICES}
-    for name, process in running.items():
-        output, _ = process.communicate(timeout=300)
-        if process.returncode != 0:
-            raise RuntimeError(f"{name} 的数据库结构更新失败：\n{output[-2000:]}")
+    for name in SERVICES:
+        migrate.upgrade(name, stack.database_urls[name])
     if stack.broker is not None:
         _await(keeper, "rabbitmq", stack.broker.is_ready)
-
-
-def _migrate(stack: Stack, name: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "services.chassis.migrate", name],
-        cwd=PROJECT,
-        env={**os.environ, **stack.environment(name)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def _is_ready(stack: Stack, name: str) -> bool:
@@ -303,6 +289,8 @@ def _end_leftovers(keeper: Supervisor) -> bool:
     """End the supervisor with its programs, and programs whose supervisor was killed."""
     ran = keeper.is_running()
     if ran:
+        keeper.stop_together(OURS)
+        keeper.stop_together(("rabbitmq", "postgres", MAILBOX))
         keeper.shutdown()
     ran = bool(programs.left_running(keeper.home)) or ran
     programs.end(keeper.home, DRAIN_SECONDS)

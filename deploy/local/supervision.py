@@ -114,9 +114,13 @@ class Supervisor:
         """Start a program; one that already runs is left alone."""
         self._ignoring(Faults.ALREADY_STARTED, self._rpc.startProcess, name, False)
 
-    def stop(self, name: str) -> None:
-        """Stop a program and wait until it is gone."""
-        self._ignoring(Faults.NOT_RUNNING, self._rpc.stopProcess, name)
+    def stop_together(self, names: Iterable[str]) -> None:
+        """Ask these programs to stop, all at once, and wait until they are gone."""
+        going = {row.name for row in self.processes()} & set(names)
+        for name in going:
+            self._ignoring(Faults.NOT_RUNNING, self._rpc.stopProcess, name, False)
+        while any(row.pid for row in self.processes() if row.name in going):
+            time.sleep(0.1)
 
     def shutdown(self) -> None:
         """Stop every program, then the supervisor; returns when its process is gone."""

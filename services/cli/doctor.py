@@ -18,7 +18,6 @@ from deploy.local import SERVICES
 from deploy.local.accounts import RESULTS
 from deploy.local.ports import is_open
 from deploy.local.stack import KEYS, Stack, status
-from services.chassis import migrate
 from services.cli.output import Json, present, table
 
 group = typer.Typer()
@@ -101,6 +100,8 @@ def _servers() -> Iterator[Finding]:
 
 
 def _database(service: str, url: str) -> Finding:
+    from services.chassis import migrate  # loads slowly; only this command needs it
+
     name = f"数据库 {service}"
     try:
         with contextlib.closing(psycopg2.connect(url, connect_timeout=5)):

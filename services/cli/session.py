@@ -5,17 +5,19 @@ import os
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from deploy.local import stack
 from deploy.local.accounts import RESULTS
-from services.chassis.client import Client
 from services.contracts.commands.registry import StaffView
 from services.contracts.errors import Invalid, Unauthenticated, Unavailable
 from services.contracts.requests import Request
+
+if TYPE_CHECKING:
+    from services.chassis.client import Client
 
 R = TypeVar("R")
 
@@ -76,12 +78,14 @@ def download(service: str, file_id: UUID, to: Path | None = None) -> Path:
 
 
 @cache
-def client() -> Client:
+def client() -> "Client":
     """The connection to the bus: `AMQP_URI`, or that of this machine's stack."""
     running = stack.Stack.load()
     uri = os.environ.get("AMQP_URI") or (running.amqp_uri if running else None)
     if uri is None:
         raise Unavailable("这台机器上没有运行直达", advice="先运行 zhida up，或设置 AMQP_URI")
+    from services.chassis.client import Client  # loads slowly; most local commands ask nobody
+
     return Client(uri)
 
 
