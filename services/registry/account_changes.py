@@ -6,7 +6,6 @@ from typing import Literal, cast
 from uuid import UUID
 
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.registry import (
@@ -110,17 +109,22 @@ def list_changes(uow: UnitOfWork, query: ListAccountChanges) -> list[AccountChan
 def _request(uow: UnitOfWork, change: AccountChange) -> AccountChangeView:
     if not change.reason.strip():
         raise Invalid("请写明变更原因", field="reason")
+    waiting = uow.session.scalar(  # the person's row is locked: nobody asks at the same time
+        select(AccountChange.id).where(
+            AccountChange.person_id == change.person_id,
+            AccountChange.what == change.what,
+            AccountChange.state == "requested",
+        )
+    )
+    if waiting is not None:
+        raise Conflict(
+            "该人已有一项待确认的变更", field="person_id", advice="请先处理原申请", reason="pending"
+        )
     change.state = "requested"
     change.requested_by, change.requested_by_name = uow.actor.id, uow.actor.name
     change.requested_at = uow.now()
     uow.session.add(change)
-    try:
-        with uow.session.begin_nested():
-            uow.session.flush()
-    except IntegrityError as error:
-        raise Conflict(
-            "该人已有一项待确认的变更", field="person_id", advice="请先处理原申请", reason="pending"
-        ) from error
+    uow.session.flush()
     uow.audit("account_change.requested", "person", change.person_id, what=change.what)
     return _view(uow, change)
 

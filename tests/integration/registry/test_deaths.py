@@ -1,0 +1,251 @@
+"""Deaths: a bureau's word opened at the door, applied once, final, and only its own undone."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from uuid import UUID
+
+import pytest
+from joserfc import jwe
+from joserfc.jwk import ECKey
+from sqlalchemy import select
+
+from services.chassis.inbox import Delivery
+from services.chassis.uow import UnitOfWork
+from services.contracts.commands.registry import (
+    ChangePhone,
+    ListWaitingNotices,
+    RecordDeath,
+)
+from services.contracts.errors import Conflict, Invalid
+from services.contracts.events import Event
+from services.contracts.events.bureaus import DeathRegistered, DeathRevoked
+from services.contracts.ids import new_id
+from services.registry import deaths, people
+from services.registry.models import BureauNotice, Person
+from tests.builders.roster import identity
+from tests.fixtures.services import KEYS, emitted
+from tests.integration.registry.conftest import VILLAGE, Act, member, register
+
+DIED = date(2026, 9, 20)
+BUREAU = "public_security"
+
+
+def sealed(number: str, *, alg: str = "ECDH-ES", key: str | None = None) -> str:
+    """The number as a bureau sends it: a JWE to the key on the connection sheet."""
+    public = ECKey.import_key(json.loads(key or KEYS["BUREAU_PUBLIC_KEY"]))
+    return jwe.encrypt_compact({"alg": alg, "enc": "A256GCM"}, number.encode(), public)
+
+
+def death(number: str = "", **changes: object) -> DeathRegistered:
+    """A death as the bureau tells of it."""
+    given: dict[str, object] = {
+        "certificate_no": "421083-D-1",
+        "division": VILLAGE,
+        "identity_number": sealed(number or identity(1)),
+        "died_on": DIED,
+    }
+    return DeathRegistered(**(given | changes))  # type: ignore[arg-type]
+
+
+def deliver(
+    uow: UnitOfWork, *events: Event, sender: str | None = BUREAU, event_id: UUID | None = None
+) -> UUID:
+    """Hand events to the reaction as the chassis does; the id of the last."""
+    uow.deliveries = [
+        Delivery(
+            event_id=event_id or new_id(),
+            type=f"{BUREAU}.death_{'revoked' if isinstance(e, DeathRevoked) else 'registered'}.v1",
+            event=e,
+            traceparent=None,
+            origin_user=sender,
+        )
+        for e in events
+    ]
+    if isinstance(events[0], DeathRevoked):
+        deaths.on_revoked(uow, events)  # type: ignore[arg-type]
+    else:
+        deaths.on_registered(uow, events)  # type: ignore[arg-type]
+    return uow.deliveries[-1].event_id
+
+
+def told(uow: UnitOfWork, name: str) -> list[dict[str, object]]:
+    """The events of a type in the outbox."""
+    return [body for kind, body in emitted(uow) if kind == name]
+
+
+@pytest.mark.parametrize("alg", ["ECDH-ES", "ECDH-ES+A256KW"])
+def test_a_death_marks_the_person_and_is_told(act: Act, alg: str) -> None:
+    """Found by blind index; the money side, cases and notify hear who, when, and whose officer."""
+    with act() as uow:
+        household, head = register(uow)
+        event_id = deliver(uow, death(identity_number=sealed(identity(1), alg=alg)))
+        person = uow.session.get_one(Person, head)
+        (died,) = told(uow, "person.died.v1")
+        recorded = told(uow, "person.recorded.v1")[-1]
+        assert told(uow, "household.recorded.v1")[-1]["members"] == 0
+    assert person.deceased_on == DIED
+    assert died == {
+        "person_id": str(head),
+        "household_id": str(household),
+        "division": VILLAGE,
+        "died_on": "2026-09-20",
+        "source": BUREAU,
+        "source_event_id": str(event_id),
+        "officer_id": str(person.officer_id),
+    }
+    assert (recorded["deceased_on"], recorded["version"]) == ("2026-09-20", 2)
+
+
+def test_a_second_notice_of_one_death_changes_nothing(act: Act) -> None:
+    """Police, hospital and crematorium tell of the same death: the first stands."""
+    with act() as uow:
+        register(uow)
+        deliver(uow, death())
+        deliver(uow, death(died_on=date(2026, 9, 25), certificate_no="other"))
+        assert len(told(uow, "person.died.v1")) == 1
+        assert uow.session.scalars(select(Person.deceased_on)).one() == DIED
+
+
+@pytest.mark.parametrize(
+    ("changes", "sender", "code", "field"),
+    [
+        ({"identity_number": identity(1)}, BUREAU, "plain_number", "identity_number"),
+        ({"identity_number": "a.b.c.d.e"}, BUREAU, "cannot_open", "identity_number"),
+        (
+            {"identity_number": sealed(identity(1), key=json.dumps(
+                ECKey.generate_key("P-256").as_dict(private=True)))},
+            BUREAU, "cannot_open", "identity_number",
+        ),
+        ({"identity_number": sealed("421083195503070010")}, BUREAU, "invalid", "身份证号"),
+        ({"died_on": date(2026, 12, 1)}, BUREAU, "future_date", "died_on"),
+        ({}, "housing", "wrong_sender", "user_id"),
+        ({}, None, "wrong_sender", "user_id"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_refused_to_the_bureau(
+    act: Act, changes: dict[str, object], sender: str | None, code: str, field: str
+) -> None:
+    """Code, field and reason by event id; nobody is marked, and no number is kept or echoed."""
+    with act() as uow:
+        register(uow)
+        event_id = deliver(uow, death(**changes), sender=sender)
+        (refused,) = told(uow, "bureau_event.refused.v1")
+        assert told(uow, "person.died.v1") == []
+        assert uow.session.scalars(select(Person.deceased_on)).one() is None
+        notice = uow.session.get_one(BureauNotice, event_id)
+    assert (refused["event_id"], refused["code"], refused["field"]) == (str(event_id), code, field)
+    assert refused["bureau"] == BUREAU
+    assert identity(1) not in json.dumps(refused)
+    assert (notice.state, notice.identity, notice.identity_index) == ("refused", None, None)
+
+
+def test_one_bad_notice_does_not_stop_the_others(act: Act) -> None:
+    """A batch: the plain number is refused, the sealed one applied."""
+    with act() as uow:
+        register(uow)
+        deliver(uow, death(identity_number="plain"), death())
+        assert len(told(uow, "bureau_event.refused.v1")) == 1
+        assert len(told(uow, "person.died.v1")) == 1
+
+
+def test_an_unknown_person_waits_until_registered(act: Act) -> None:
+    """Nothing is lost, and nobody is paid in the meantime of registering."""
+    with act() as uow:
+        deliver(uow, death())
+        (waiting,) = deaths.list_waiting(uow, ListWaitingNotices())
+        assert (waiting.bureau, waiting.happened_on) == (BUREAU, DIED)
+        _, head = register(uow)
+        assert uow.session.get_one(Person, head).deceased_on == DIED
+        assert deaths.list_waiting(uow, ListWaitingNotices()) == []
+        assert len(told(uow, "person.died.v1")) == 1
+
+
+def revocation(of: UUID | str) -> DeathRevoked:
+    """The bureau takes back its own notice."""
+    return DeathRevoked(
+        certificate_no="421083-R-1",
+        division=VILLAGE,
+        identity_number=sealed(identity(1)),
+        revokes=str(of),
+        reason="同名误登",
+    )
+
+
+def test_a_revocation_undoes_the_notice_it_names(act: Act) -> None:
+    """Mistaken identity: the person lives again, and the money side is told which word is void."""
+    with act() as uow:
+        _, head = register(uow)
+        first = deliver(uow, death())
+        deliver(uow, revocation(first))
+        (revoked,) = told(uow, "person.death_revoked.v1")
+        assert uow.session.get_one(Person, head).deceased_on is None
+        assert told(uow, "person.recorded.v1")[-1]["deceased_on"] is None
+    assert (revoked["person_id"], revoked["revokes"]) == (str(head), str(first))
+
+
+def test_a_revocation_of_something_else_undoes_nothing(act: Act) -> None:
+    """Death is final but for its own correction."""
+    with act() as uow:
+        _, head = register(uow)
+        deliver(uow, death())
+        deliver(uow, revocation(new_id()))
+        deliver(uow, revocation("not an id"))
+        assert uow.session.get_one(Person, head).deceased_on == DIED
+        assert told(uow, "person.death_revoked.v1") == []
+
+
+def test_a_revocation_may_overtake_its_notice(act: Act) -> None:
+    """Queues do not promise order: in either order the person lives."""
+    first = new_id()
+    with act() as uow:
+        _, head = register(uow)
+        deliver(uow, revocation(first))
+        deliver(uow, death(), event_id=first)
+        assert uow.session.get_one(Person, head).deceased_on is None
+        assert told(uow, "person.died.v1") == []
+
+
+def test_a_revoked_notice_no_longer_waits(act: Act) -> None:
+    """Somebody registered after the correction is alive."""
+    with act() as uow:
+        first = deliver(uow, death())
+        deliver(uow, revocation(first))
+        _, head = register(uow)
+        assert uow.session.get_one(Person, head).deceased_on is None
+
+
+def test_an_officer_reports_a_death(act: Act) -> None:
+    """Before the bureau does; what the bureau says later adds nothing."""
+    with act() as uow:
+        _, head = register(uow)
+        view = deaths.record(
+            uow, RecordDeath(person_id=head, died_on=DIED, evidence="火化证 2026-118")
+        )
+        deliver(uow, death())
+        assert len(told(uow, "person.died.v1")) == 1
+        with pytest.raises(Conflict, match="已登记死亡"):
+            deaths.record(uow, RecordDeath(person_id=head, died_on=DIED, evidence="x"))
+        with pytest.raises(Conflict, match="已登记死亡"):
+            people.change_phone(uow, ChangePhone(person_id=head, phone=None))
+    assert view.deceased_on == DIED
+
+
+@pytest.mark.parametrize("died_on", [date(2026, 9, 29), date(1955, 3, 6)])
+def test_a_date_that_cannot_be_is_refused(act: Act, died_on: date) -> None:
+    """After today, or before birth."""
+    with act() as uow:
+        _, head = register(uow)
+        with pytest.raises(Invalid) as caught:
+            deaths.record(uow, RecordDeath(person_id=head, died_on=died_on, evidence="x"))
+    assert caught.value.field == "died_on"
+
+
+def test_the_head_may_die_and_the_household_goes_on(act: Act) -> None:
+    """The other members stay on record and in care."""
+    with act() as uow:
+        household, *_ = register(uow, member(1), member(2, "配偶", name="李国强"))
+        deliver(uow, death())
+        last = told(uow, "household.recorded.v1")[-1]
+    assert (last["household_id"], last["members"], last["removed"]) == (str(household), 1, False)
