@@ -38,7 +38,7 @@ bench: setup  ## Speed and memory, into docs/benchmarks.md and .zhida/bench.json
 	$(VENV)/python -m tests.bench
 
 migration: setup  ## A new migration from the models: make migration SERVICE=registry MESSAGE="..."
-	$(VENV)/python -m services.chassis.migrate $(SERVICE) --revision "$(MESSAGE)"
+	@$(VENV)/python -m deploy.local.migration "$(SERVICE)" "$(MESSAGE)"
 
 clean: down  ## Stop everything and remove the local data, caches and virtual environment
 	@[ ! -x $(VENV)/zhida ] || $(VENV)/zhida down --erase --yes
