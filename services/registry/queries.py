@@ -142,6 +142,7 @@ def list_households(uow: UnitOfWork, query: ListHouseholds) -> HouseholdPage:
     members = (
         select(func.count(Person.id))
         .where(Person.household_id == Household.id, Person.removed.is_(False))
+        .correlate(Household)
         .scalar_subquery()
     )
     statement = (
