@@ -4,6 +4,7 @@ Owns      dated policies and exclusion rules, entitlements with their working, d
           cycles and one-off batches, the ledger of transfers, budget lines, cash and town reserves
           (备用金), bank files, return files, the stop list and the recovery list.
 Publishes entitlement.quoted, entitlement.granted, entitlement.refused, entitlement.ended,
+          entitlement.closed (without the reason, for other bureaus),
           cycle.locked, cycle.settled, payment.settled, payment.failed, import.locked,
           recovery.raised.
 Hears     from registry person.recorded, household.recorded, person.account_changed,

@@ -279,6 +279,11 @@ def find_all(uow: UnitOfWork, batch: BatchRow) -> None:
         session.execute(text(_DIFFERENCE if last else _FIRST), place)
     session.execute(text(_SAME_ACCOUNT), place)
     session.execute(text(_SHORT), place)
+    refresh(uow, batch)
+
+
+def refresh(uow: UnitOfWork, batch: BatchRow) -> None:
+    """Count and digest what stands in a batch that nobody has signed yet."""
     computing.count(uow, batch)
     batch.content_sha256 = content_hash(uow, batch)
 
@@ -293,7 +298,7 @@ def _reconcile_changed(uow: UnitOfWork, batch: BatchRow) -> None:
     changed = uow.session.scalars(
         text(
             "SELECT entitlement_id FROM payment"
-            " WHERE batch_id = :batch AND state = 'held' AND reason_code = 'changed'"
+            " WHERE batch_id = :batch AND state = 'held' AND reason_code IN ('died', 'changed')"
         ),
         {"batch": batch.id},
     ).all()

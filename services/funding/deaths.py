@@ -21,13 +21,14 @@ from services.chassis.uow import UnitOfWork
 from services.contracts.errors import Invalid
 from services.contracts.events.funding import EntitlementGranted
 from services.contracts.events.registry import PersonDeathRevoked, PersonDied
-from services.funding import grants, ledger, policy_book, terms, withdrawal
+from services.funding import checking, grants, ledger, policy_book, terms, withdrawal
 from services.funding.domain.entitlement import last_month_after_death, split, work_out
 from services.funding.domain.ledger import Step
 from services.funding.domain.months import Month, first_day, shift
 from services.funding.domain.policy import TopUp
 from services.funding.holdings import People
 from services.funding.models import (
+    BatchRow,
     CoverageRow,
     EntitlementRow,
     RecoveryRow,
@@ -164,7 +165,7 @@ def _lose_member(
     terms.replace_from(uow, entitlement.id, after, None)
     entitlement.state, entitlement.last_month = "ended", last
     entitlement.end_reason, entitlement.end_cause = DEATH_REASON, cause
-    uow.emit(grants.ended_event(entitlement, [event.person_id]))
+    uow.emit(*grants.ended_events(entitlement, [event.person_id]))
 
 
 def _without(
@@ -247,7 +248,7 @@ WHERE p.state IN ('draft', 'locked')
              JOIN due d ON d.id = pd.due_id
              JOIN term t ON t.id = d.term_id
              WHERE pd.payment_id = p.id AND pd.live AND t.to_month < d.month)))
-FOR UPDATE OF p
+FOR UPDATE OF p, b SKIP LOCKED
 """
 
 
@@ -255,8 +256,10 @@ def _pull_payments(uow: UnitOfWork, person_id: uuid.UUID, changed: Sequence[uuid
     """Drafts not yet signed leave their batch; locked payments are withdrawn by a transfer.
 
     Signed drafts stay as they were signed: the lock joins the stop list again and withdraws them.
+    So does whatever step has its hands on a batch at this moment, or the next one: a death never
+    waits for it.
     """
-    unsigned: list[uuid.UUID] = []
+    unsigned: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
     locked: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
     for payment_id, state, batch_id, batch_state in uow.session.execute(
         text(_AFFECTED), {"person": person_id, "changed": list(changed)}
@@ -264,9 +267,10 @@ def _pull_payments(uow: UnitOfWork, person_id: uuid.UUID, changed: Sequence[uuid
         if state == "locked":
             locked[batch_id].append(payment_id)
         elif batch_state in ("open", "computed", "checked"):
-            unsigned.append(payment_id)
-    if unsigned:
-        withdrawal.hold(uow, unsigned, "died", DEATH_REASON)
+            unsigned[batch_id].append(payment_id)
+    for batch_id, payment_ids in unsigned.items():
+        withdrawal.hold(uow, payment_ids, "died", DEATH_REASON)
+        checking.refresh(uow, uow.session.get_one(BatchRow, batch_id))
     for batch_id, payment_ids in locked.items():
         withdrawal.withdraw(uow, batch_id, payment_ids, Step.WITHDRAWN, "died", DEATH_REASON)
 

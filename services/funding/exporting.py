@@ -47,8 +47,8 @@ UPDATE payment p SET
     account_index = n.account_index, account_last4 = n.account_last4
 FROM numbered n
 WHERE n.id = p.id
-RETURNING p.id, p.state, p.line_no, p.payee_person_id, p.fen, n.account_number, n.account_name,
-          n.name
+RETURNING p.id, p.entitlement_id, p.state, p.line_no, p.payee_person_id, p.fen,
+          n.account_number, n.account_name, n.name
 """  # noqa: S608
 
 
@@ -104,9 +104,10 @@ def _send(uow: UnitOfWork, batch: BatchRow) -> list[Any]:
         "changed_since": locking.changed_since(batch.locked_at),
     }
     rows = uow.session.execute(text(_SEND), place).all()
-    left = [row.id for row in rows if row.state == "withdrawn"]
+    left = [row for row in rows if row.state == "withdrawn"]
     if left:
-        withdrawal.book(uow, batch.id, left, Entry.WITHDRAWN)
+        withdrawal.book(uow, batch.id, [row.id for row in left], Entry.WITHDRAWN)
+        locking.reconcile(uow, batch, {row.entitlement_id for row in left})
     return sorted((row for row in rows if row.state == "sent"), key=lambda row: row.line_no)
 
 

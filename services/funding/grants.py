@@ -15,6 +15,7 @@ from services.chassis.uow import UnitOfWork
 from services.contracts.errors import Invalid
 from services.contracts.events.cases import BenefitGranted, CaseDecided
 from services.contracts.events.funding import (
+    EntitlementClosed,
     EntitlementEnded,
     EntitlementGranted,
     EntitlementRefused,
@@ -480,13 +481,15 @@ def _stop(
             .where(DueRow.entitlement_id == row.id, DueRow.state == "owed")
             .values(state="closed", closed_reason=reason)
         )
-    uow.emit(ended_event(row, covered))
+    uow.emit(*ended_events(row, covered))
 
 
-def ended_event(row: EntitlementRow, covered: Iterable[uuid.UUID]) -> EntitlementEnded:
-    """The fact that an entitlement ended."""
+def ended_events(
+    row: EntitlementRow, covered: Iterable[uuid.UUID]
+) -> tuple[EntitlementEnded, EntitlementClosed]:
+    """The fact that an entitlement ended: with its reason for us, without it for other bureaus."""
     never = row.last_month is None or row.last_month < row.from_month
-    return EntitlementEnded(
+    ended = EntitlementEnded(
         entitlement_id=row.id,
         case_id=row.case_id,
         household_id=row.household_id,
@@ -497,6 +500,16 @@ def ended_event(row: EntitlementRow, covered: Iterable[uuid.UUID]) -> Entitlemen
         reason=row.end_reason or "",
         child=row.child,
     )
+    closed = EntitlementClosed(
+        entitlement_id=ended.entitlement_id,
+        household_id=ended.household_id,
+        person_ids=ended.person_ids,
+        benefit=ended.benefit,
+        division=ended.division,
+        last_month=ended.last_month,
+        child=ended.child,
+    )
+    return ended, closed
 
 
 # --- imports --------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def lock(uow: UnitOfWork, command: LockBatch) -> BatchView:
         withdrawal.book(uow, batch.id, [row.id for row in left], Entry.WITHDRAWN)
     session.execute(text(_PAYABLE), {"batch": batch.id})
     batch.approved_fen = batch.computed_fen
-    _reconcile(uow, batch, {row.entitlement_id for row in left})
+    reconcile(uow, batch, {row.entitlement_id for row in left})
     uow.audit("batch_locked", "batch", batch.id, fen=batch.computed_fen, left=len(left))
     view = batches.view(uow, batch)
     locked = next((tally for tally in view.by_state if tally.key == "locked"), None)
@@ -129,7 +129,8 @@ def void(uow: UnitOfWork, command: VoidBatch) -> BatchView:
     return batches.view(uow, batch)
 
 
-def _reconcile(uow: UnitOfWork, batch: BatchRow, entitlements: set[uuid.UUID]) -> None:
+def reconcile(uow: UnitOfWork, batch: BatchRow, entitlements: set[uuid.UUID]) -> None:
+    """Bring the dues of payments that dropped out to what holds now."""
     terms.reconcile(
         uow,
         terms.pairs_of(uow, entitlements),

@@ -20,7 +20,7 @@ from services.contracts.money import Fen
 from services.funding import ledger
 from services.funding.domain.dues import Due, Part, difference
 from services.funding.domain.ledger import Step
-from services.funding.domain.months import Month, first_day, shift
+from services.funding.domain.months import Month, first_day, shift, span
 from services.funding.models import DueRow, EntitlementRow, RecoveryRow, ShareRow, TermRow
 
 Pair = tuple[uuid.UUID, str]
@@ -58,17 +58,37 @@ def replace_from(
 
 
 @dataclass(frozen=True)
-class _Current:
+class _Share:
+    """What a term gives one person, and up to which month dues of it were made."""
+
+    start: Month
+    end: Month | None
+    made_through: Month | None
     term_id: uuid.UUID
     entitlement_id: uuid.UUID
+    household_id: uuid.UUID
+    division: str
     fen: Fen
+
+    def covers(self, month: Month) -> bool:
+        """Whether the term is in force in a month."""
+        return self.start <= month and (self.end is None or month <= self.end)
+
+    def months_made(self) -> list[Month]:
+        """The months of the term that a cycle has already made dues for."""
+        if self.made_through is None:
+            return []
+        last = self.made_through if self.end is None else min(self.made_through, self.end)
+        return span(self.start, last)
 
 
 _IN_FORCE = """
-SELECT e.benefit, s.person_id, t.from_month, t.to_month, t.id, e.id, s.fen
+SELECT e.benefit, s.person_id, t.from_month, t.to_month, o.through, t.id, e.id, e.household_id,
+       e.division, s.fen
 FROM share s
 JOIN term t ON t.id = s.term_id
 JOIN entitlement e ON e.id = t.entitlement_id
+LEFT JOIN owed o ON o.entitlement_id = e.id
 WHERE s.person_id = ANY(:persons) AND e.state <> 'void' AND NOT e.one_off
 """
 
@@ -94,11 +114,9 @@ def reconcile(uow: UnitOfWork, pairs: Iterable[Pair], *, cause: str, reason: str
         return
     persons = list({person for person, _ in wanted})
     session = uow.session
-    terms: dict[Pair, list[tuple[Month, Month | None, _Current]]] = defaultdict(list)
-    for benefit, person, start, end, term_id, entitlement_id, fen in session.execute(
-        text(_IN_FORCE), {"persons": persons}
-    ):
-        terms[person, benefit].append((start, end, _Current(term_id, entitlement_id, fen)))
+    shares: dict[Pair, list[_Share]] = defaultdict(list)
+    for benefit, person, *share in session.execute(text(_IN_FORCE), {"persons": persons}):
+        shares[person, benefit].append(_Share(*share))
     by_pair: dict[Pair, list[Any]] = defaultdict(list)
     for row in session.execute(text(_DUES), {"persons": persons}):
         if (row.person_id, row.benefit) in wanted:
@@ -108,27 +126,22 @@ def reconcile(uow: UnitOfWork, pairs: Iterable[Pair], *, cause: str, reason: str
         select(RecoveryRow).where(RecoveryRow.person_id.in_(persons), ~RecoveryRow.cancelled)
     ):
         recovered[recovery.person_id, recovery.benefit, recovery.month] += recovery.fen
-    for pair, rows in by_pair.items():
-        _reconcile_pair(uow, pair, rows, terms[pair], recovered, cause, reason)
+    for pair in sorted(wanted):
+        _reconcile_pair(uow, pair, by_pair[pair], shares[pair], recovered, cause, reason)
 
 
 def _reconcile_pair(
     uow: UnitOfWork,
     pair: Pair,
     rows: Sequence[Any],
-    terms: Sequence[tuple[Month, Month | None, _Current]],
+    shares: Sequence[_Share],
     recovered: Mapping[tuple[uuid.UUID, str, Month], Fen],
     cause: str,
     reason: str,
 ) -> None:
     person, benefit = pair
-    months = {row.month for row in rows}
-    current = {
-        month: now
-        for month in months
-        for start, end, now in terms
-        if start <= month and (end is None or month <= end)
-    }
+    months = {row.month for row in rows} | {m for share in shares for m in share.months_made()}
+    current = {month: share for month in months for share in shares if share.covers(month)}
     entitled = {
         (str(person), month): (current[month].fen if month in current else 0)
         + recovered.get((person, benefit, month), 0)
@@ -151,13 +164,18 @@ def _reconcile_pair(
     for due, fen in result.lowered:
         _lower(uow, standing[due.month, due.part.value, due.cause], fen, cause, reason)
     for added in result.added:
-        _add(uow, rows[0], added, current[added.month])
+        _add(uow, person, added, current[added.month])
+    on_its_way = set()
     for _, month, fen in result.overpaid:
         paid = sum(row.fen for row in rows if row.month == month and row.state == "paid")
         over = min(fen, paid - recovered.get((person, benefit, month), 0))
         if over > 0:
             _raise_recovery(uow, rows[0], month, over, cause, reason)
+        if over < fen:
+            on_its_way.add(month)
     for month, now in current.items():
+        if month in on_its_way:
+            continue  # keeps its old term, by which check, lock and settlement find it
         uow.session.execute(
             update(DueRow)
             .where(
@@ -189,11 +207,11 @@ def _lower(uow: UnitOfWork, row: Any, fen: Fen, cause: str, reason: str) -> None
     uow.session.execute(update(DueRow).where(DueRow.id == row.id).values(**change))
 
 
-def _add(uow: UnitOfWork, like: Any, due: Due, now: _Current) -> None:
+def _add(uow: UnitOfWork, person: uuid.UUID, due: Due, now: _Share) -> None:
     uow.session.execute(
         upsert(DueRow)
         .values(
-            person_id=like.person_id,
+            person_id=person,
             benefit=due.benefit,
             month=due.month,
             part=due.part.value,
@@ -201,8 +219,8 @@ def _add(uow: UnitOfWork, like: Any, due: Due, now: _Current) -> None:
             fen=due.fen,
             entitlement_id=now.entitlement_id,
             term_id=now.term_id,
-            division=like.division,
-            household_id=like.household_id,
+            division=now.division,
+            household_id=now.household_id,
             budget_year=int(due.month[:4]),
         )
         .on_conflict_do_nothing()

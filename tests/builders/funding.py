@@ -83,12 +83,15 @@ class Office:
     registry_seals: Seals
     today: date = TODAY
     serial: int = 0
+    clock_set: date | None = None
 
     @contextmanager
     def uow(self, actor: Actor = SYSTEM) -> Iterator[UnitOfWork]:
         """A unit of work on the office's day."""
-        with self.begin_uow("funding", actor=actor, today=self.today) as uow:
+        moved = self.today if self.today != self.clock_set else None
+        with self.begin_uow("funding", actor=actor, today=moved) as uow:
             yield uow
+        self.clock_set = self.today
 
     # -- who ---------------------------------------------------------------------------------------
 

@@ -1,0 +1,358 @@
+"""A death at every state of a cycle: nobody dead is paid, nothing owed is lost, and what was paid
+after death is listed for recovery (acceptance case 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from itertools import permutations
+from threading import Thread
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from services.contracts.commands import funding as c
+from services.contracts.events.registry import HouseholdRecorded, PersonDeathRevoked, PersonDied
+from services.contracts.ids import new_id
+from services.funding import computing, deaths, projections, queries, recoveries
+from tests.builders.funding import (
+    CLERK,
+    FINANCE,
+    VILLAGE,
+    Household,
+    Office,
+    bank_answers,
+)
+from tests.fixtures.services import emitted
+
+BEFORE_THE_MONTH = date(2026, 10, 20)
+IN_THE_MONTH = date(2026, 11, 5)
+
+
+def payment_states(office: Office, payee: UUID) -> list[str]:
+    """The states of the payments to somebody, oldest first."""
+    with office.uow() as uow:
+        rows = uow.session.execute(
+            text(
+                "SELECT p.state FROM payment p JOIN batch b ON b.id = p.batch_id"
+                " WHERE p.payee_person_id = :payee ORDER BY b.serial"
+            ),
+            {"payee": payee},
+        )
+        return list(rows.scalars())
+
+
+def open_recoveries(office: Office) -> list[tuple[str, int]]:
+    """Months and sums to be recovered."""
+    with office.uow(CLERK) as uow:
+        return [
+            (row.month, row.open_fen)
+            for row in recoveries.list_all(uow, c.ListRecoveries(only_open=True))
+        ]
+
+
+def finish(office: Office, batch: str = "2026-11") -> c.BatchView:
+    """Take a batch from wherever it is to its settlement."""
+    steps: dict[str, Callable[[], object]] = {
+        "open": lambda: office.compute(batch),
+        "computed": lambda: office.check(batch),
+        "checked": lambda: office.sign(batch, "review"),
+        "reviewed": lambda: office.sign(batch, "release"),
+        "released": lambda: office.lock(batch),
+        "locked": lambda: office.export(batch),
+        "sent": lambda: office.settle(batch, bank_answers(office.file(batch))),
+    }
+    while (view := office.view(batch)).state != "settled":
+        steps[view.state]()
+    return view
+
+
+@pytest.mark.parametrize(
+    "state", ["open", "computed", "checked", "reviewed", "released", "locked", "sent", "settled"]
+)
+def test_a_payee_dies_at_each_state(office: Office, state: str) -> None:
+    """Died before the month: before the file the payment drops out (after the signatures by a
+    transfer), after the file it is listed for recovery; the others are paid; the sums agree."""
+    office.money()
+    dead, alive = office.household(), office.household()
+    office.grant(dead, "elderly", fen=5_000)
+    office.grant(alive, "elderly", fen=10_000)
+    if state == "settled":
+        office.bring_to("sent")
+        finish(office)
+    else:
+        office.bring_to(state)
+    office.dies(dead, dead.head, BEFORE_THE_MONTH)
+    view = finish(office)
+    assert view.sums is not None
+    assert view.sums.agree
+    assert payment_states(office, alive.head) == ["settled"]
+    if state in ("sent", "settled"):
+        assert open_recoveries(office) == [("2026-11", 5_000)]
+    else:
+        assert "settled" not in payment_states(office, dead.head)
+        assert open_recoveries(office) == []
+        assert view.sums.bank_file == 10_000
+    with office.uow(CLERK) as uow:
+        balances = {b.account: b.balance_fen for b in queries.show_ledger(uow, c.ShowLedger())}
+        used = uow.session.scalar(text("SELECT sum(used_fen) FROM budget_line"))
+    assert balances["应付"] == balances["在途"] == 0
+    assert used == -balances["资金账户"]
+    assert balances["救助支出"] + balances["应收"] == used
+    december = office.open("2026-12")
+    assert office.compute(december.batch_no).computed_fen == 10_000
+
+
+@pytest.mark.parametrize("state", ["computed", "checked", "released", "locked"])
+def test_a_month_still_owed_waits_for_a_new_payee(office: Office, state: str) -> None:
+    """Died within the month: the month is owed, the dead account is not paid; a new payee, set by
+    registry, gets it."""
+    office.money()
+    home = office.household(2)
+    office.grant(home, "rural_dibao", fen=60_000, counted_income_fen=64_000)
+    office.bring_to(state)
+    office.dies(home, home.head, IN_THE_MONTH)
+    if state in ("computed", "checked"):
+        held = office.check("2026-11")
+        assert {t.key for t in held.by_state} == {"held"}
+    else:
+        if state == "released":
+            office.lock("2026-11")
+        assert payment_states(office, home.head) == ["withdrawn"]
+    heir = home.people[1]
+    office.account(home, heir)
+    with office.uow() as uow:
+        projections.households(
+            uow,
+            [
+                HouseholdRecorded(
+                    household_id=home.household_id,
+                    household_no="H",
+                    division=VILLAGE,
+                    head_person_id=heir,
+                    payee_person_id=heir,
+                    members=1,
+                    epoch=0,
+                    version=2,
+                )
+            ],
+        )
+    december = office.open("2026-12")
+    view = office.compute(december.batch_no)
+    # November for both as it was owed, December for the one who is left: 62,000 − 64,000 → 0
+    assert view.computed_fen == 60_000
+    with office.uow() as uow:
+        payees = uow.session.execute(
+            text("SELECT payee_person_id FROM payment WHERE batch_id = :b"),
+            {"b": december.batch_id},
+        ).scalars()
+        assert list(payees) == [heir]
+
+
+def test_a_member_who_is_not_the_payee_dies(office: Office) -> None:
+    """The household is paid for the month of the death and worked out anew from the next."""
+    office.money()
+    home = office.household(3)
+    office.grant(home, "rural_dibao", fen=66_000, counted_income_fen=120_000)
+    office.bring_to("locked")
+    office.dies(home, home.people[2], IN_THE_MONTH)
+    assert payment_states(office, home.head) == ["locked"]
+    finish(office)
+    december = office.open("2026-12")
+    assert office.compute(december.batch_no).computed_fen == 2 * 62_000 - 120_000
+    with office.uow(CLERK) as uow:
+        view = queries.list_entitlements(uow, c.ListEntitlements(household_id=home.household_id))[0]
+    assert [term.from_month for term in view.terms] == ["2026-11", "2026-12"]
+    assert sum(line.fen for line in view.terms[1].working) == view.fen == 4_000
+
+
+@pytest.mark.parametrize("state", ["computed", "checked", "released", "locked", "sent", "settled"])
+def test_a_member_died_before_the_month_that_stands_in_the_batch(
+    office: Office, state: str
+) -> None:
+    """The household's own money is right in the end, whatever state the batch was in: paid for two
+    people, or paid for three and the difference listed for recovery."""
+    office.money()
+    home, other = office.household(3), office.household()
+    office.grant(home, "rural_dibao", fen=66_000, counted_income_fen=120_000)
+    office.grant(other, "elderly", fen=5_000)
+    office.bring_to("sent" if state == "settled" else state)
+    if state == "settled":
+        finish(office)
+    office.dies(home, home.people[2], BEFORE_THE_MONTH)
+    view = finish(office)
+    assert view.sums is not None
+    assert view.sums.agree
+    december = office.open("2026-12")
+    office.compute(december.batch_no)
+    office.check(december.batch_no)
+    office.sign(december.batch_no, "review")
+    office.sign(december.batch_no, "release")
+    office.lock(december.batch_no)
+    office.export(december.batch_no)
+    finish(office, december.batch_no)
+    with office.uow(CLERK) as uow:
+        paid = uow.session.scalar(
+            text("SELECT sum(fen) FROM payment WHERE state = 'settled' AND household_id = :h"),
+            {"h": home.household_id},
+        )
+    recover = sum(fen for _, fen in open_recoveries(office))
+    assert paid - recover == 2 * 4_000  # two months at 2 × 620 − 1,200
+    assert (recover > 0) is (state in ("sent", "settled"))
+
+
+def test_a_death_commits_while_compute_is_open(office: Office) -> None:
+    """It does not wait for compute, and check and lock leave the person out."""
+    office.money()
+    dead, alive = office.household(), office.household()
+    office.grant(dead, "elderly", fen=5_000)
+    office.grant(alive, "elderly", fen=10_000)
+    office.open()
+    with office.uow(CLERK) as uow:
+        view = computing.compute(uow, c.ComputeBatch(batch="2026-11"))
+        assert view.computed_fen == 15_000
+        death = Thread(target=office.dies, args=(dead, dead.head, BEFORE_THE_MONTH))
+        death.start()
+        death.join(timeout=5)
+        assert not death.is_alive(), "the death waited for the open compute"
+    checked = office.check("2026-11")
+    assert checked.computed_fen == 10_000
+    assert finish(office).sums.agree  # type: ignore[union-attr]
+    assert payment_states(office, dead.head) == ["held"]
+    with office.uow() as uow:
+        owed = uow.session.scalar(text("SELECT count(*) FROM due WHERE state = 'owed'"))
+    assert owed == 0
+
+
+def test_the_dead_are_stopped_once_and_stay_stopped(office: Office) -> None:
+    """The same death again, or another report of it, changes nothing."""
+    office.money()
+    home = office.household()
+    office.grant(home, "elderly", fen=5_000)
+    first = office.dies(home, home.head, BEFORE_THE_MONTH)
+    office.dies(home, home.head, BEFORE_THE_MONTH, event_id=first)
+    office.dies(home, home.head, date(2026, 12, 24))
+    with office.uow(CLERK) as uow:
+        ended = [name for name, _ in emitted(uow) if name == "entitlement.ended.v1"]
+        died_on = uow.session.scalar(text("SELECT died_on FROM stop"))
+    assert (len(ended), died_on) == (1, BEFORE_THE_MONTH)
+
+
+def revoke(office: Office, home: Household, event_id: str) -> None:
+    """The bureau takes a death back."""
+    with office.uow() as uow:
+        deaths.on_death_revoked(
+            uow,
+            [
+                PersonDeathRevoked(
+                    person_id=home.head,
+                    household_id=home.household_id,
+                    division=VILLAGE,
+                    revokes=event_id,
+                    source_event_id=str(new_id()),
+                )
+            ],
+        )
+
+
+@pytest.mark.parametrize("state", ["open", "computed", "locked", "settled"])
+def test_a_revoked_death_pays_what_was_missed(office: Office, state: str) -> None:
+    """Revoked, the person is paid again, missed months included, and nothing is recovered."""
+    office.money()
+    home, other = office.household(), office.household()
+    office.grant(home, "elderly", fen=5_000)
+    office.grant(other, "elderly", fen=10_000)
+    office.bring_to("sent" if state == "settled" else state)
+    event_id = office.dies(home, home.head, BEFORE_THE_MONTH)
+    finish(office)
+    revoke(office, home, event_id)
+    assert open_recoveries(office) == []
+    december = office.open("2026-12")
+    office.compute(december.batch_no)
+    office.check(december.batch_no)
+    office.sign(december.batch_no, "review")
+    office.sign(december.batch_no, "release")
+    office.lock(december.batch_no)
+    office.export(december.batch_no)
+    finish(office, december.batch_no)
+    with office.uow() as uow:
+        paid = uow.session.scalar(
+            text("SELECT sum(fen) FROM payment WHERE state = 'settled' AND payee_person_id = :p"),
+            {"p": home.head},
+        )
+    assert paid == 10_000
+
+
+def test_death_and_revocation_in_any_order_end_the_same(office: Office) -> None:
+    """Every order and repeat of a death, its repeat and its revocation leaves the person alive."""
+    for number, order in enumerate(permutations(["died", "died", "revoked"])):
+        home = office.household()
+        office.grant(home, "elderly", fen=5_000)
+        event_id = f"event-{number}"
+        for word in order:
+            if word == "died":
+                office.dies(home, home.head, BEFORE_THE_MONTH, event_id=event_id)
+            else:
+                revoke(office, home, event_id)
+        with office.uow(CLERK) as uow:
+            view = queries.list_entitlements(uow, c.ListEntitlements(person_id=home.head))[0]
+            stopped = uow.session.scalar(
+                text("SELECT count(*) FROM stop WHERE person_id = :p AND revoked_by IS NULL"),
+                {"p": home.head},
+            )
+        assert (view.state, view.fen, stopped) == ("active", 5_000, 0), order
+
+
+def test_many_deaths_in_one_batch_of_events(office: Office) -> None:
+    """Hundreds of deaths in one delivery are all taken."""
+    homes = [office.household() for _ in range(5)]
+    for home in homes:
+        office.grant(home, "elderly", fen=5_000)
+    with office.uow() as uow:
+        deaths.on_died(
+            uow,
+            [
+                PersonDied(
+                    person_id=home.head,
+                    household_id=home.household_id,
+                    division=VILLAGE,
+                    died_on=BEFORE_THE_MONTH,
+                    source="funeral_home",
+                    source_event_id=str(new_id()),
+                )
+                for home in homes
+            ],
+        )
+    office.open()
+    assert office.compute("2026-11").computed_fen == 0
+
+
+def test_recovered_money_and_write_offs_close_a_recovery(office: Office) -> None:
+    """Part comes back, the rest is written off; never more than is open; a document counts once."""
+    office.money()
+    home = office.household()
+    office.grant(home, "elderly", fen=5_000)
+    office.bring_to("sent")
+    office.dies(home, home.head, BEFORE_THE_MONTH)
+    finish(office)
+    with office.uow(CLERK) as uow:
+        recovery = recoveries.list_all(uow, c.ListRecoveries())[0]
+    back = c.RecordRecovery(recovery_id=recovery.recovery_id, fen=3_000, document_no="收1")
+    for _ in range(2):
+        with office.uow(FINANCE) as uow:
+            assert recoveries.record(uow, back).open_fen == 2_000
+    too_much = c.WriteOffRecovery(recovery_id=recovery.recovery_id, fen=2_001, document_no="核1")
+    with pytest.raises(Exception, match=r"20\.00"), office.uow(FINANCE) as uow:
+        recoveries.write_off(uow, too_much)
+    with office.uow(FINANCE) as uow:
+        done = recoveries.write_off(
+            uow,
+            c.WriteOffRecovery(recovery_id=recovery.recovery_id, fen=2_000, document_no="核1"),
+        )
+    assert done.open_fen == 0
+    with office.uow(CLERK) as uow:
+        balances = {b.account: b.balance_fen for b in queries.show_ledger(uow, c.ShowLedger())}
+    assert balances["应收"] == 0
+    assert balances["核销"] == 2_000
