@@ -1,4 +1,4 @@
-"""What the edge may ask of cases: applications, their steps, decisions, lists, letters, calendar."""
+"""What the edge may ask of cases: applications, steps, decisions, lists, letters, calendar."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ class ObjectionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NoticeView(msgspec.Struct, frozen=True, kw_only=True):
-    """A notice on the board: the whitelist and its days, nothing else. ``closes_on`` is inclusive."""
+    """A notice on the board: the whitelist and its days (``closes_on`` inclusive), nothing else."""
 
     notice_id: UUID
     item_name: str
@@ -508,7 +508,7 @@ class EndPublicity(Command[CaseView], frozen=True, kw_only=True):
 
 
 class RecordObjection(Command[CaseView], frozen=True, kw_only=True):
-    """异议 while the notice hangs; ``complaint``: to the county, at any time before the decision."""
+    """异议 while the notice hangs; ``complaint``: to the county, any time before the decision."""
 
     case_id: UUID
     content: str

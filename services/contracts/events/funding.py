@@ -66,7 +66,20 @@ class EntitlementGranted(Event, frozen=True, kw_only=True):
     child: bool = False
 
 
-@event("entitlement.ended.v1", audience=Audience.BUREAUS, subject="entitlement_id")
+@event("entitlement.closed.v1", audience=Audience.BUREAUS, subject="entitlement_id")
+class EntitlementClosed(Event, frozen=True, kw_only=True):
+    """待遇终止（对外）：不含原因，原因可能涉及收入或疾病。"""
+
+    entitlement_id: UUID
+    household_id: UUID
+    person_ids: tuple[UUID, ...]
+    benefit: str
+    division: str
+    last_month: date | None
+    child: bool = False
+
+
+@event("entitlement.ended.v1", audience=Audience.INTERNAL, subject="entitlement_id")
 class EntitlementEnded(Event, frozen=True, kw_only=True):
     """待遇终止：``last_month`` 是最后应发月份的第一天，从未应发时为空。"""
 

@@ -234,9 +234,7 @@ class Room:
         """Messages ready in a queue; -1 when there is no such queue."""
         with self.broker() as connection:
             try:
-                return int(
-                    connection.channel().queue_declare(queue, passive=True).message_count
-                )
+                return int(connection.channel().queue_declare(queue, passive=True).message_count)
             except amqp.NotFound:
                 return -1
 
@@ -307,5 +305,5 @@ def room(servers: Servers, folder: Path) -> Iterator[Room]:
         made.dispose()
         opened = Room(servers, uri, url, folder)
         stack.callback(opened.end)
-        stack.callback(lambda: opened.foundation.engine.dispose())
+        stack.callback(opened.foundation.engine.dispose)
         yield opened

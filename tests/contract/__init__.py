@@ -1,0 +1,1 @@
+"""The published language: golden examples, generated papers, and what may not change."""

@@ -1,0 +1,126 @@
+"""Processes are killed, frozen and stopped in the middle: every effect happens once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import uuid
+
+import pytest
+
+from services.contracts.actors import Role
+from tests.integration.chassis.bus import LATE, QUEUE, Room, eventually, noted, recorded
+from tests.integration.chassis.probe.probe import NoteThing
+
+pytestmark = [pytest.mark.timeout(300)]
+
+KILLS = 20
+
+
+def test_twenty_kills_with_full_hands(own_room: Room) -> None:
+    """kill -9 twenty times with a full prefetch: no dead letter, every effect once."""
+    things = [uuid.uuid4() for _ in range(4000)]
+    own_room.start().until_ready().kill()
+    own_room.emit((noted(thing, trouble="sleep0.001") for thing in things), bulk=True)
+    for _ in range(KILLS):
+        before = len(own_room.effects())
+        process = own_room.start()
+        eventually(lambda before=before: len(own_room.effects()) > before, 60)  # type: ignore[misc]
+        process.kill()
+    process = own_room.start().until_ready()
+    eventually(lambda: len(own_room.effects()) >= len(things), 120)
+    assert sorted(own_room.effects()) == sorted(things)
+    eventually(lambda: own_room.depth(QUEUE) == 0)
+    assert own_room.depth(f"{QUEUE}.dead") == 0
+
+
+def test_only_the_poison_reaches_the_dead_letters(own_room: Room) -> None:
+    """A message that kills the process each time is alone when the broker's limit is reached."""
+    things = [uuid.uuid4() for _ in range(700)]
+    poison = uuid.uuid4()
+    own_room.start(uncured="impatient_suspects").until_ready().kill()
+    events = [noted(thing) for thing in things]
+    events.insert(350, noted(poison, trouble="die"))
+    own_room.emit(events, bulk=True)
+    starts = 0
+    while own_room.depth(f"{QUEUE}.dead") < 1:
+        process = own_room.start(uncured="impatient_suspects")
+        starts += 1
+        assert starts < 15
+        eventually(
+            lambda process=process: (  # type: ignore[misc]
+                not process.alive() or own_room.depth(f"{QUEUE}.dead") == 1
+            ),
+            60,
+        )
+    if not process.alive():
+        own_room.start(uncured="impatient_suspects")
+    eventually(lambda: len(own_room.effects()) >= len(things), 60)
+    assert sorted(own_room.effects()) == sorted(things)
+    (letter,) = own_room.take(f"{QUEUE}.dead")
+    assert str(poison) in str(letter.body)
+
+
+def test_a_frozen_relay_is_replaced(own_room: Room) -> None:
+    """The holder stops breathing in mid-work: another replica relays within fifteen seconds."""
+    first = own_room.start().until_ready()
+    eventually(lambda: first.metric("zhida_relay_active") == 1)
+    second = own_room.start().until_ready()
+    things = [uuid.uuid4() for _ in range(6000)]
+    own_room.emit((noted(thing) for thing in things), bulk=True)
+    eventually(lambda: len(own_room.effects()) > 500)
+    first.signal(signal.SIGSTOP)
+    frozen_at = time.monotonic()
+    eventually(lambda: second.metric("zhida_relay_active") == 1, 20)
+    assert time.monotonic() - frozen_at < 15
+    eventually(lambda: own_room.pending() == 0, 60)
+    first.signal(signal.SIGCONT)
+    eventually(lambda: len(own_room.effects()) >= len(things), 60)
+    eventually(lambda: first.logged("relay_interrupted"), 30)
+    assert sorted(own_room.effects()) == sorted(things)
+    assert first.alive()
+    assert own_room.depth(f"{QUEUE}.dead") == 0
+    fresh = uuid.uuid4()
+    own_room.emit([noted(fresh)])
+    eventually(lambda: own_room.effects([fresh]))
+
+
+def test_sigterm_lets_a_batch_and_a_request_end(own_room: Room) -> None:
+    """On SIGTERM what is in hand is finished and acknowledged; the rest waits for the next."""
+    process = own_room.start().until_ready()
+    in_hand, request = uuid.uuid4(), NoteThing(thing_id=uuid.uuid4(), amount=3, trouble="sleep3")
+    answers: list[int] = []
+    client = own_room.client()
+    asking = threading.Thread(
+        target=lambda: answers.append(client.call(request, token=own_room.token(Role.TOWN_CLERK)))
+    )
+    asking.start()
+    own_room.emit([noted(in_hand, trouble="sleep3")])
+    eventually(lambda: own_room.pending() == 0 and own_room.depth(QUEUE) == 0)
+    assert process.stop() == 0
+    asking.join(10)
+    assert answers == [3]
+    assert own_room.effects() == [in_hand]
+    assert own_room.depth(QUEUE) == 0
+    assert own_room.depth("rpc-probe") == 0
+    process = own_room.start().until_ready()
+    eventually(lambda: sorted(own_room.effects()) == sorted([in_hand, request.thing_id]))
+    client.close()
+
+
+def test_a_late_service_takes_everything_from_the_archives(own_room: Room) -> None:
+    """A service first started long after hears all that was ever said, once, in every queue."""
+    producer = own_room.start().until_ready()
+    things = [uuid.uuid4() for _ in range(800)]
+    own_room.emit((noted(thing) for thing in things), bulk=True)
+    own_room.emit((recorded(thing, "x", 1) for thing in things), bulk=True)
+    eventually(lambda: len(own_room.effects()) == 800 and own_room.pending() == 0)
+    producer.stop()
+    for table in ("effect", "copy", "inbox", "subscription", "arrival"):
+        own_room.rows(f"DELETE FROM {table}")
+    late = own_room.start(LATE).until_ready()
+    eventually(lambda: len(own_room.effects()) >= 800, 60)
+    eventually(lambda: own_room.rows("SELECT count(*) FROM copy") == [(800,)], 60)
+    eventually(lambda: late.metric("zhida_events_applied_total") == 1600)
+    assert sorted(own_room.effects()) == sorted(things)
