@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
 from services.chassis import files
+from services.chassis.models import AuditRow
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.registry import (
     DivisionView,
@@ -24,6 +25,7 @@ from services.registry.domain.divisions import Division as Place
 from services.registry.domain.divisions import Gazetteer, read_csv
 from services.registry.models import Division
 
+TOLD = "division.told"
 _PARENT = {2: 0, 4: 2, 6: 4, 9: 6, 12: 9}
 
 
@@ -33,6 +35,17 @@ def seed(connection: Connection, of_county: str) -> None:
     if path.is_file():
         places = list(read_csv(io.StringIO(path.read_text("utf-8"))))
         connection.execute(insert(Division).values([_row(place) for place in places]))
+
+
+def tell_seeded(uow: UnitOfWork) -> None:
+    """Tell the other services of the seeded places, once in the life of the database."""
+    told = select(AuditRow.id).where(
+        AuditRow.subject_type == "division", AuditRow.subject_id == "", AuditRow.action == TOLD
+    )
+    if uow.session.scalar(told.limit(1)) is None:
+        codes = uow.session.scalars(select(Division.code)).all()
+        uow.emit_all(_registered(uow, list(codes)), bulk=False)
+        uow.audit(TOLD, "division", "", places=len(codes))
 
 
 def load(uow: UnitOfWork, command: LoadDivisions) -> int:

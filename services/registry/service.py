@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.chassis.service import ANYONE, PUBLIC, Service, command, query, react
+from services.chassis.service import ANYONE, PUBLIC, Service, command, every, query, react
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Role
 from services.contracts.commands.registry import (
@@ -132,6 +132,11 @@ class RegistryService(Service):
     def list_divisions(self, uow: UnitOfWork, request: ListDivisions) -> Any:
         """Places below one."""
         return divisions.list_below(uow, request)
+
+    @every(seconds=5)
+    def tell_seeded_divisions(self, uow: UnitOfWork) -> None:
+        """The places that came with the database, told to the others once."""
+        divisions.tell_seeded(uow)
 
     @command(LoadDivisions, roles=(Role.SYSTEM_ADMIN,))
     def load_divisions(self, uow: UnitOfWork, request: LoadDivisions) -> int:
