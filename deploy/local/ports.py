@@ -4,6 +4,7 @@ Servers take ports below the kernel's ephemeral range: a port inside it can be t
 outgoing connection while its server restarts, even by a client connecting to itself.
 """
 
+import contextlib
 import random
 import socket
 from collections.abc import Mapping
@@ -55,6 +56,17 @@ def is_open(port: int, host: str = "127.0.0.1") -> bool:
             return True
     except OSError:
         return False
+
+
+def is_held_by(pid: int, port: int) -> bool:
+    """True when this very process (ours, or we are root) listens on the port."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    sockets = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}")}
+    for link in Path("/proc").glob(f"{pid}/fd/*"):
+        with contextlib.suppress(OSError):  # a file closed in the meantime, or not ours to look at
+            if str(link.readlink()) in sockets:
+                return True
+    return False
 
 
 def _ephemeral_start() -> int:

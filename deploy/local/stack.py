@@ -18,7 +18,7 @@ from deploy.local import keys, programs
 from deploy.local.accounts import PROJECT, RESULTS, account, state_root
 from deploy.local.broker import Broker
 from deploy.local.cluster import Cluster
-from deploy.local.ports import free_ports, keep_or_replace, next_free
+from deploy.local.ports import free_ports, is_held_by, keep_or_replace, next_free
 from deploy.local.programs import Program
 from deploy.local.servers import SERVICES, wait_until
 from deploy.local.supervision import Supervisor
@@ -119,6 +119,7 @@ def up(say: Say) -> Stack:
             _launch(keeper, stack, say)
         _start(keeper, [row.name for row in keeper.processes() if row.name not in OURS])
         _prepare_databases(keeper, stack, say)
+        stack = _with_free_portal(keeper, stack)
         say("启动服务和门户")
         _start(keeper, OURS)
         for name in OURS:
@@ -208,6 +209,20 @@ def _launch(keeper: Supervisor, stack: Stack, say: Say) -> None:
         ],
         later=[_program(stack, name) for name in OURS],
     )
+
+
+def _with_free_portal(keeper: Supervisor, stack: Stack) -> Stack:
+    """Somebody may have taken the portal's port since it was chosen: then it takes the next."""
+    (pid,) = (row.pid for row in keeper.processes() if row.name == PORTAL)
+    if pid and is_held_by(pid, stack.ports[PORTAL]):
+        return stack
+    keeper.stop_together([PORTAL])
+    port = next_free(PORTAL_PORT)
+    if port != stack.ports[PORTAL]:
+        stack = msgspec.structs.replace(stack, ports={**stack.ports, PORTAL: port})
+        stack.save()
+        _program(stack, PORTAL).save(keeper.home)
+    return stack
 
 
 def _program(stack: Stack, name: str) -> Program:

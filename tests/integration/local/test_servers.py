@@ -1,6 +1,7 @@
 """Private servers: apart from everybody else's, and gone with whoever started them."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import psycopg2
 import pytest
 
 from deploy.local import Servers
-from deploy.local.ports import free_ports, is_open, keep_or_replace, next_free
+from deploy.local.ports import free_ports, is_held_by, is_open, keep_or_replace, next_free
 from deploy.local.shared import shared_servers
 
 
@@ -155,10 +156,17 @@ def test_ports_keep_out_of_the_range_of_outgoing_connections() -> None:
     assert all(port < first_outgoing for port in free_ports(50))
 
 
+def test_a_port_is_known_by_the_process_that_holds_it() -> None:
+    """Another stack's portal on our port is not taken for ours."""
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        assert is_held_by(os.getpid(), port)
+        assert not is_held_by(os.getppid(), port)
+    assert not is_held_by(os.getpid(), port)
+
+
 def test_only_ports_that_somebody_took_are_replaced() -> None:
     """Addresses stay the same from one start to the next wherever they can."""
-    import socket
-
     kept, lost = free_ports(2)
     with socket.create_server(("127.0.0.1", lost)):
         moved = keep_or_replace({"kept": kept, "lost": lost})

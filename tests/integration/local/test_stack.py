@@ -15,7 +15,7 @@ import pytest
 
 from deploy.local.ports import is_free
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(400)]
 
 ZHIDA = str(Path(sys.executable).with_name("zhida"))
 READY = {"registry", "cases", "funding", "notify", "portal"}
@@ -56,7 +56,7 @@ class Shell:
         )
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 60) -> bool:
+def eventually(holds: Callable[[], bool], seconds: float = 150) -> bool:
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
