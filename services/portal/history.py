@@ -160,6 +160,7 @@ def _told(messages: list[MessageView]) -> Iterator[Entry]:
     for each in messages:
         yield Entry(
             at=each.created_at,
+            on=each.created_on,
             title=f"{each.title}（{each.status_name}）",
             detail=each.text or "",
             source="notify",

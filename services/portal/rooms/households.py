@@ -94,6 +94,9 @@ def _members(form: Form) -> tuple[NewMember, ...]:
             form.refuse(f"name-{row}", f"{where}：请填写姓名")
         if number is None:
             form.refuse(f"identity_number-{row}", f"{where}：请填写身份证号")
+        relation = form.typed(f"relation-{row}")
+        if not relation:
+            form.refuse(f"relation-{row}", f"{where}：请选择与户主关系")
         account = form.maybe_number(f"account_number-{row}")
         if account != form.maybe_number(f"account_again-{row}"):
             form.refuse(
@@ -105,7 +108,7 @@ def _members(form: Form) -> tuple[NewMember, ...]:
             NewMember(
                 name=name or "",
                 identity_number=number or "",
-                relation=form.typed(f"relation-{row}") or "其他",
+                relation=relation,
                 disability=form.maybe_text(f"disability-{row}"),
                 phone=form.maybe_number(f"phone-{row}"),
                 account_name=name if account else None,

@@ -28,7 +28,7 @@ def responsibility(desk: SignedIn) -> Response:
         division=division,
         figures=desk.ask(ReadRegistryFigures(division=division)),
         lines=desk.ask(ReadCoverage(division=division)) if len(division) < 12 else [],
-        staff=desk.ask(ListStaff(division=division)),
+        staff=desk.ask(ListStaff(division=division, limit=200)) if len(division) > 6 else None,
     )
 
 
