@@ -121,12 +121,12 @@ class FundingService(Service):
         """备用金补充."""
         return replenishment.open_batch(uow, request)
 
-    @command(c.ComputeBatch, roles=CLERK, child=True)
+    @command(c.ComputeBatch, roles=CLERK)
     def compute_batch(self, uow: UnitOfWork, request: c.ComputeBatch) -> c.BatchView:
         """计算."""
         return computing.compute(uow, request)
 
-    @command(c.CheckBatch, roles=CLERK, child=True)
+    @command(c.CheckBatch, roles=CLERK)
     def check_batch(self, uow: UnitOfWork, request: c.CheckBatch) -> c.BatchView:
         """校验."""
         return checking.check(uow, request)
@@ -141,12 +141,12 @@ class FundingService(Service):
         """退回."""
         return signing.send_back(uow, request)
 
-    @command(c.LockBatch, roles=HANDLERS, child=True)
+    @command(c.LockBatch, roles=HANDLERS)
     def lock_batch(self, uow: UnitOfWork, request: c.LockBatch) -> c.BatchView:
         """锁定."""
         return locking.lock(uow, request)
 
-    @command(c.VoidBatch, roles=ANYONE, child=True)
+    @command(c.VoidBatch, roles=ANYONE)
     def void_batch(self, uow: UnitOfWork, request: c.VoidBatch) -> c.BatchView:
         """作废: by role or as a deputy, which the use case decides."""
         return locking.void(uow, request)
