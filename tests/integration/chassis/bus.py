@@ -18,7 +18,7 @@ from typing import Any
 
 import amqp
 import psycopg2
-from kombu import Connection
+from kombu import Connection, pools
 
 from deploy.local import Servers
 from deploy.local.ports import free_ports
@@ -305,5 +305,6 @@ def room(servers: Servers, folder: Path) -> Iterator[Room]:
         made.dispose()
         opened = Room(servers, uri, url, folder)
         stack.callback(opened.end)
+        stack.callback(pools.reset)  # what nameko's standalone proxies leave open
         stack.callback(opened.foundation.engine.dispose)
         yield opened

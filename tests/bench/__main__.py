@@ -1,0 +1,111 @@
+"""``python -m tests.bench [NAME…]``: runs the benches, prints a table, keeps the figures.
+
+Every module of this package with a function ``measure() -> {figure: {"value": …, …}}`` is a bench;
+without names all run. Figures go into ``.zhida/bench.json`` (those of benches not run stay) and,
+with machine and date, into ``docs/benchmarks.md``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / ".zhida" / "bench.json"
+PAGE = ROOT / "docs" / "benchmarks.md"
+BENCHES = ("events", "roster", "money")
+
+LIMITS: dict[str, tuple[str, float, str]] = {
+    "events_vs_nameko": ("≥", 4, "times plain nameko 2.14.1, end to end"),
+    "events_vs_faststream": ("≥", 2.5, "times FastStream, end to end"),
+    "events_vs_amqp": ("≥", 0.25, "of bare py-amqp publishing alone"),
+    "import_110k_s": ("≤", 60, "s: 110,000 rows checked and stored with their events"),
+    "import_110k_mb": ("≤", 500, "MB in any process of the import"),
+    "cycle_110k_s": ("≤", 20, "s: a month computed and checked"),
+    "bank_file_110k_s": ("≤", 10, "s: the bank file"),
+    "settle_110k_s": ("≤", 20, "s: the return file settled"),
+    "growth": ("≤", 1.2, "times the time per person at ten times the people"),
+}
+
+
+def machine() -> str:
+    """What it was measured on."""
+    name = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{os.cpu_count()} × {name}, {memory:.0f} GB, Python {platform.python_version()}"
+
+
+def holds(name: str, value: float) -> bool:
+    """Whether a figure keeps its limit."""
+    relation, limit, _ = LIMITS[name]
+    return value >= limit if relation == "≥" else value <= limit
+
+
+def table(figures: dict[str, dict[str, Any]]) -> list[str]:
+    """The figures as a Markdown table."""
+    lines = ["| figure | value | required | | more |", "| --- | --- | --- | --- | --- |"]
+    for name, (relation, limit, meaning) in LIMITS.items():
+        if name in figures:
+            figure = dict(figures[name])
+            value = figure.pop("value")
+            verdict = "✓" if holds(name, value) else "✗"
+            measured = figure.pop("measured", "")
+            more = ", ".join(f"{key} {given}" for key, given in figure.items())
+            lines.append(
+                f"| `{name}` | **{value}** | {relation} {limit} {meaning} | {verdict} "
+                f"| {more} ({measured}) |"
+            )
+    return lines
+
+
+def main(names: list[str]) -> int:
+    """Run, print, keep; 1 when a figure misses its limit."""
+    known: dict[str, dict[str, Any]] = (
+        json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    )
+    fresh: dict[str, dict[str, Any]] = {}
+    for name in names or [b for b in BENCHES if (ROOT / "tests" / "bench" / f"{b}.py").exists()]:
+        found = importlib.import_module(f"tests.bench.{name}").measure()
+        stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        fresh |= {key: {**figure, "measured": stamp} for key, figure in found.items()}
+    figures = {**known, **fresh}
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(figures, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    lines = table(figures)
+    page = [
+        "# Benchmarks",
+        "",
+        "Written by `make bench`; what each figure means stands in `tests/bench/`.",
+        "",
+        f"Machine: {machine()}; commit {commit}.",
+        "",
+        *lines,
+    ]
+    PAGE.write_text("\n".join(page) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+    return 0 if all(holds(key, fresh[key]["value"]) for key in fresh) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
