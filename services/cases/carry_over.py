@@ -50,14 +50,10 @@ def _open_closed(uow: UnitOfWork, events: Sequence[BenefitCarriedOver]) -> None:
     today = uow.today()
     numbers = iter(_numbers(uow, list(by_id.values())))
     rows = [_row(event, next(numbers)) for event in by_id.values()]
-    fresh = dict(
-        uow.session.execute(
-            upsert(CaseRow)
-            .values(rows)
-            .on_conflict_do_nothing()
-            .returning(CaseRow.id, CaseRow.case_no)
-        ).all()
+    kept = uow.session.execute(
+        upsert(CaseRow).on_conflict_do_nothing().returning(CaseRow.id, CaseRow.case_no), rows
     )
+    fresh = dict(kept.all())
     opened = [event for event in by_id.values() if event.grant_id in fresh]
     if not opened:
         return

@@ -46,7 +46,7 @@ def keep(uow: UnitOfWork, events: Sequence[EntitlementGranted | EntitlementEnded
     statement = insert(HeldBenefitRow)
     fresh, old = statement.excluded, HeldBenefitRow
     uow.session.execute(
-        statement.values(list(rows.values())).on_conflict_do_update(
+        statement.on_conflict_do_update(
             index_elements=[HeldBenefitRow.entitlement_id],
             set_={
                 "from_month": func.coalesce(fresh.from_month, old.from_month),
@@ -54,7 +54,8 @@ def keep(uow: UnitOfWork, events: Sequence[EntitlementGranted | EntitlementEnded
                 "last_month": func.coalesce(fresh.last_month, old.last_month),
                 "ended_reason": func.coalesce(fresh.ended_reason, old.ended_reason),
             },
-        )
+        ),
+        list(rows.values()),
     )
     ended = {row["case_id"]: row["ended_reason"] for row in rows.values() if row["ended"]}
     if ended:

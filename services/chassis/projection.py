@@ -32,9 +32,10 @@ def upsert_newer(
     new = tuple_(*(fresh[name] for name in guard))
     changed = {name: fresh[name] for name in rows[0] if name not in key}
     session.execute(
-        statement.values(list(rows)).on_conflict_do_update(
+        statement.on_conflict_do_update(
             index_elements=list(key),
             set_=changed,
             where=table.c[guard[0]].is_(None) | (old < new),
-        )
+        ),
+        list(rows),  # as parameters: the statement is compiled once, not once a batch
     )

@@ -512,15 +512,21 @@ def _day(day: date) -> str:
 
 def _lines(page: c.CasePage) -> RenderableType:
     made = table(
-        ("受理编号", "事项", "申请人", "地方", "状态", "环节", "期限"),
+        ("受理编号", "事项", "申请人", "地方", "状态", "期限"),
         [
             (
                 line.case_no,
                 line.item_name,
                 line.applicant_name,
                 line.division_name,
-                line.outcome_label or line.state_label,
-                "、".join(line.step_names),
+                "：".join(
+                    each
+                    for each in (
+                        line.outcome_label or line.state_label,
+                        "、".join(line.step_names),
+                    )
+                    if each
+                ),
                 line.due_on,
             )
             for line in page.cases
