@@ -41,6 +41,9 @@ staff = typer.Typer(help="工作人员与账号")
 group.add_typer(divisions, name="divisions")
 group.add_typer(staff, name="staff")
 
+SHOWN = 30
+"""How many lines of a report a person is shown; the error workbook has all."""
+
 Reason = Annotated[str, typer.Option(help="原因，记入变更历史")]
 
 
@@ -103,14 +106,14 @@ def _report(report: RosterReport, *, check: bool, errors: Path | None) -> Render
         )
     ]
     lines = report.errors or report.notices
-    if lines:
-        parts.append(
-            table(
-                ("行", "列", "原值", "问题", "建议"),
-                [(e.row, e.column, e.value, e.problem, e.advice) for e in lines[:30]],
-                "有误" if report.errors else "提示",
-            )
-        )
+    parts += [
+        f"  第 {line.row} 行 {line.column}"
+        + (f"“{line.value}”" if line.value else "")
+        + f"：{line.problem}；{line.advice}"
+        for line in lines[:SHOWN]
+    ]
+    if len(lines) > SHOWN:
+        parts.append(f"  … 另有 {len(lines) - SHOWN} 处")
     if report.error_count:
         parts.append(
             "没有写入任何内容；改正后重新导入" + (f"；逐行说明见 {errors}" if errors else "")

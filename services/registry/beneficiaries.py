@@ -18,7 +18,7 @@ def on_granted(uow: UnitOfWork, events: Sequence[EntitlementGranted]) -> None:
     rows = _rows(events, ended=False)
     if rows:
         uow.session.execute(insert(HeldBenefit).values(rows).on_conflict_do_nothing())
-        _settle(uow, {row["person_id"] for row in rows})
+        settle(uow, {row["person_id"] for row in rows})
 
 
 def on_ended(uow: UnitOfWork, events: Sequence[EntitlementEnded]) -> None:
@@ -31,7 +31,7 @@ def on_ended(uow: UnitOfWork, events: Sequence[EntitlementEnded]) -> None:
                 index_elements=["entitlement_id", "person_id"], set_={"ended": True}
             )
         )
-        _settle(uow, {row["person_id"] for row in rows})
+        settle(uow, {row["person_id"] for row in rows})
 
 
 def _rows(
@@ -48,7 +48,8 @@ def _rows(
     ]
 
 
-def _settle(uow: UnitOfWork, person_ids: Iterable[object]) -> None:
+def settle(uow: UnitOfWork, person_ids: Iterable[object]) -> None:
+    """Set who of these people is a beneficiary: whoever holds something that has not ended."""
     held = exists(select(1).where(HeldBenefit.person_id == Person.id, HeldBenefit.ended.is_(False)))
     uow.session.execute(
         update(Person)

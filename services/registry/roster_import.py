@@ -45,6 +45,7 @@ from services.contracts.events.registry import (
 )
 from services.contracts.ids import new_id
 from services.registry import (
+    beneficiaries,
     deaths,
     divisions,
     error_workbook,
@@ -59,6 +60,7 @@ from services.registry.domain.pinyin import initials
 from services.registry.models import (
     BureauNotice,
     CarriedBenefit,
+    HeldBenefit,
     Household,
     Person,
     PersonCategory,
@@ -243,9 +245,11 @@ def _compare_with_record(uow: UnitOfWork, read: _Read) -> None:
     session = uow.session
     session.execute(
         text(
-            "CREATE TEMP TABLE given (identity_index bytea PRIMARY KEY, identity text)"
-            " ON COMMIT DROP;"
-            "CREATE TEMP TABLE given_household (number text PRIMARY KEY) ON COMMIT DROP"
+            "CREATE TEMP TABLE IF NOT EXISTS given"
+            " (identity_index bytea PRIMARY KEY, identity text) ON COMMIT DROP;"
+            "CREATE TEMP TABLE IF NOT EXISTS given_household"
+            " (number text PRIMARY KEY) ON COMMIT DROP;"
+            "TRUNCATE given, given_household"
         )
     )
     copy_rows(
@@ -627,7 +631,22 @@ def _remove(uow: UnitOfWork, import_id: UUID) -> None:
         .where(PersonCategory.person_id.in_(gone), PersonCategory.until.is_(None))
         .values(until=uow.today())
     )
+    staying = session.scalars(
+        select(CarriedBenefit.person_id)
+        .join(Person, Person.id == CarriedBenefit.person_id)
+        .where(CarriedBenefit.import_id == import_id, Person.import_id.is_distinct_from(import_id))
+    ).all()
+    session.execute(
+        update(HeldBenefit)
+        .where(
+            HeldBenefit.person_id == CarriedBenefit.person_id,
+            HeldBenefit.benefit == CarriedBenefit.benefit,
+            CarriedBenefit.import_id == import_id,
+        )
+        .values(ended=True)
+    )
     session.execute(delete(CarriedBenefit).where(CarriedBenefit.import_id == import_id))
+    beneficiaries.settle(uow, set(staying))
     session.execute(
         update(Person)
         .where(Person.import_id == import_id)

@@ -70,7 +70,7 @@ def _household_conflicts(
         known = households.get(household.number)
         if known is None:
             continue
-        if known.division != household.division:
+        if household.division and known.division != household.division:
             found.append(
                 Problem(
                     household.row,

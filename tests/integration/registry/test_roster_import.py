@@ -23,9 +23,9 @@ from services.contracts.commands.registry import (
     UndoImport,
 )
 from services.contracts.errors import Conflict, Forbidden, Invalid, NotFound
-from services.contracts.events.funding import ImportLocked
+from services.contracts.events.funding import EntitlementGranted, ImportLocked
 from services.contracts.ids import new_id
-from services.registry import people, queries, roster_import
+from services.registry import beneficiaries, people, queries, roster_import
 from services.registry.models import CarriedBenefit, Household, Person, Responsibility, Staff
 from tests.builders.roster import identity, row, xlsx
 from tests.fixtures.services import actor, emitted
@@ -287,6 +287,30 @@ def test_an_undone_import_stays_undone(act: Act) -> None:
         roster_import.on_locked(uow, [late])
         with pytest.raises(Conflict, match="已经撤销"):
             roster_import.undo(uow, UndoImport(import_id=import_id, reason="再来"))
+
+
+def test_who_was_there_before_stays_and_may_get_it_again(act: Act) -> None:
+    """A benefit that came by the undone roster is no longer held; the person remains."""
+    with act() as uow:
+        household, head = register(uow, member(1, name="陈桂兰"))
+        number = uow.session.get_one(Household, household).number
+        rows = [row(户编号=number)]
+        report = load(uow, rows)
+        assert report.import_id is not None
+        held = EntitlementGranted(
+            entitlement_id=new_id(),
+            case_id=new_id(),
+            household_id=household,
+            person_ids=(head,),
+            benefit="rural_dibao",
+            division=VILLAGE,
+            from_month=date(2026, 11, 1),
+        )
+        beneficiaries.on_granted(uow, [held])
+        roster_import.undo(uow, UndoImport(import_id=report.import_id, reason="试导"))
+        person = uow.session.scalars(select(Person)).one()
+        assert (person.id, person.removed, person.beneficiary) == (head, False, False)
+        assert load(uow, rows).import_id is not None
 
 
 def test_undo_leaves_nobody_without_a_household(act: Act) -> None:
