@@ -100,11 +100,11 @@ class Evidence:
         return sum(households.values()) + others
 
     def queues(self) -> dict[str, int]:
-        """Messages lying in each queue (archives left out)."""
+        """Messages lying in each queue (archives and the relays' counts left out)."""
         return {
             queue["name"]: int(queue.get("messages", 0))
             for queue in self.broker.queues(self.vhost)
-            if not queue["name"].endswith(".archive")
+            if not queue["name"].endswith((".archive", ".published"))
         }
 
 

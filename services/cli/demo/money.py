@@ -28,6 +28,8 @@ BENEFITS = (
 YEAR = 2026
 PLENTY_FEN = 2_000_000_00 * 1_000
 CYCLE = "2026-11"
+FAIL_ONE_IN = 60
+"""How many lines of the cycle the bank refuses; none of those whose account was put right."""
 NEXT_CYCLE = "2026-12"
 COMPUTED_ON = date(2026, 11, 10)
 RETURNED_ON = date(2026, 11, 12)
@@ -70,7 +72,9 @@ def replenish(world: World, document_no: str) -> funding.BatchView:
     return _lock(world, opened, document_no)
 
 
-def pay(world: World, batch: str, document_no: str, folder: Path) -> Paid:
+def pay(
+    world: World, batch: str, document_no: str, folder: Path, *, fail_one_in: int = FAIL_ONE_IN
+) -> Paid:
     """Compute, check, sign twice, lock, write the file, let the bank answer, read the answer."""
     clerk = world["funding_clerk"]
     _lock(world, compute(world, batch), document_no)
@@ -78,7 +82,7 @@ def pay(world: World, batch: str, document_no: str, folder: Path) -> Paid:
     assert exported.file_id is not None
     bank_file = clerk.download("funding", exported.file_id, folder)
     return_file = folder / f"return-{exported.batch_no}.xlsx"
-    _bank(bank_file, return_file, world.seed)
+    _bank(bank_file, return_file, world.seed, fail_one_in)
     file_id = clerk.upload("funding", return_file)
     answer = clerk.ask(funding.SettleBatch(batch=batch, file_id=file_id))
     return Paid(clerk.ask(funding.ShowBatch(batch=batch)), bank_file, return_file, answer)
@@ -124,7 +128,7 @@ def _lock(world: World, checked: funding.BatchView, document_no: str) -> funding
     return world["funding_clerk"].ask(funding.LockBatch(batch=batch))
 
 
-def _bank(bank_file: Path, return_file: Path, seed: int) -> None:
+def _bank(bank_file: Path, return_file: Path, seed: int, fail_one_in: int) -> None:
     """The bank: a program of its own that sees only the file."""
     subprocess.run(
         [
@@ -135,6 +139,8 @@ def _bank(bank_file: Path, return_file: Path, seed: int) -> None:
             str(return_file),
             "--seed",
             str(seed),
+            "--fail-one-in",
+            str(fail_one_in),
         ],
         check=True,
     )
