@@ -39,7 +39,17 @@ QUIET = [
 VILLAGE = "421083100205"
 TOWN = VILLAGE[:9]
 COUNTY = VILLAGE[:6]
-BENEFITS = ("rural_dibao", "urban_dibao", "temporary_aid")
+BENEFITS = (
+    "urban_dibao",
+    "rural_dibao",
+    "tekun",
+    "orphan",
+    "de_facto_orphan",
+    "disability_living",
+    "disability_care",
+    "elderly",
+    "temporary_aid",
+)
 PLENTY_FEN = 100_000_000_00
 
 
@@ -84,6 +94,17 @@ class City:
                 "Authorization": f"Bearer {self.tokens[who]}",
                 "Idempotency-Key": str(uuid.uuid4()),
             },
+            timeout=60,
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def ask(self, who: str, path: str, /, **query: Any) -> Any:
+        """A question over the REST API."""
+        answer = httpx.get(
+            f"{self.url}/api/v1/{path}",
+            params=query,
+            headers={"Authorization": f"Bearer {self.tokens[who]}"},
             timeout=60,
         )
         assert answer.status_code == 200, answer.text
@@ -206,7 +227,12 @@ def _endow(city: City) -> None:
             fen=PLENTY_FEN,
             document_no=f"洪财社〔2026〕1号-{benefit}",
         )
-    city.api("finance", "funding/deposit-funds", fen=PLENTY_FEN, document_no="洪财库〔2026〕1号")
+    city.api(
+        "finance",
+        "funding/deposit-funds",
+        fen=PLENTY_FEN * len(BENEFITS),
+        document_no="洪财库〔2026〕1号",
+    )
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,7 @@ def test_a_roster_is_checked_first_and_then_imported_whole(
     """One wrong cell: nothing written, a workbook with the reason; put right: all of it is in."""
     city.set_clock(date(2026, 9, 28))
     clerk = enter("intake")
-    before = city.api("intake", "registry/count-people")
+    before = city.ask("intake", "registry/count-people")
     book = openpyxl.load_workbook(roster)
     good = book.worksheets[0].cell(5, 6).value
     book.worksheets[0].cell(5, 6).value = "421083195503070010"
@@ -87,7 +87,7 @@ def test_a_roster_is_checked_first_and_then_imported_whole(
     marked = openpyxl.load_workbook(tmp_path / "errors.xlsx").worksheets[0]
     reasons = [str(cell.value) for cell in marked[5] if cell.value]
     assert any("第 18 位校验不对" in reason for reason in reasons)
-    assert city.api("intake", "registry/count-people") == before
+    assert city.ask("intake", "registry/count-people") == before
 
     book.worksheets[0].cell(5, 6).value = good
     book.save(wrong)
@@ -95,7 +95,7 @@ def test_a_roster_is_checked_first_and_then_imported_whole(
     clerk.says("可以导入")
     clerk.press("第二步：导入")
     clerk.says("已导入 60 人")
-    assert city.api("intake", "registry/count-people") == before + 60
+    assert city.ask("intake", "registry/count-people") == before + 60
 
 
 def test_no_accessibility_faults_in_any_room(enter: Enter) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -165,7 +166,12 @@ async def _refused(_request: Request, error: Exception) -> Response:
 
 async def _no_such_address(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    refusal = NotFound("没有这个接口", advice="见 /api/v1/openapi.json")
+    words = (
+        "这个接口不用这种请求方法"
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+        else "没有这个接口"
+    )
+    refusal = NotFound(words, advice="见 /api/v1/openapi.json")
     return _json(refusal.as_dict(), error.status_code)
 
 
