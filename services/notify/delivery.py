@@ -18,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, select, text, true
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from services.chassis.logs import get_logger
 from services.chassis.uow import Foundation, UnitOfWork
@@ -44,9 +44,11 @@ from services.notify.settings import GatewaySettings
 
 log = get_logger(__name__)
 
-BATCH = 100
+BATCH = 50
 ROUND_S = 5.0
-"""A round ends after this time, so that a stopping process is not waited for."""
+"""After this time no further batch is begun, so that a stopping process is not waited for."""
+GRACE_S = 10.0
+"""How much longer a batch may take; with a server so slow the rest of it is put back."""
 CONNECTIONS = 2
 LEASE = timedelta(minutes=5)
 """A claim older than this is of a process that died: far longer than a round with its timeouts."""
@@ -68,6 +70,24 @@ class Plan:
     shown_to: str | None = None
 
 
+class _Watch:
+    """Says in the log when the mail server or the database goes away or comes back, once."""
+
+    def __init__(self) -> None:
+        self._trouble: str | None = None
+
+    def note(self, trouble: str | None) -> None:
+        """What is away just now, or None."""
+        if trouble and trouble != self._trouble:
+            log.warning("delivery_waits", trouble=trouble)
+        elif self._trouble and not trouble:
+            log.info("delivery_goes_on", after=self._trouble)
+        self._trouble = trouble
+
+
+_watch = _Watch()
+
+
 def deliver_due(foundation: Foundation, actor: Actor, gateway: GatewaySettings) -> int:
     """One round: send what is due, over several connections; how many messages were dealt with.
 
@@ -85,32 +105,34 @@ def deliver_due(foundation: Foundation, actor: Actor, gateway: GatewaySettings) 
                 pool.submit(_deliver_over_one_line, foundation, actor, gateway, ends)
                 for _ in range(CONNECTIONS)
             ]
-            dealt = sum(line.result() for line in lines)
-    except GatewayError as error:
-        metrics.GATEWAY_UP.set(0)
-        log.warning("mail_server_away", error=str(error))
+            dealt = [line.result() for line in lines]
+    except (OperationalError, InterfaceError) as error:
+        _watch.note(f"database: {type(error).__name__}")
         return 0
-    except DBAPIError as error:
-        log.warning("database_away", error=type(error).__name__)
-        return 0
-    metrics.GATEWAY_UP.set(1)
-    return dealt
+    connected = [count for count in dealt if count is not None]
+    metrics.GATEWAY_UP.set(bool(connected))
+    _watch.note(None if connected else f"mail server {gateway.host}:{gateway.port}")
+    return sum(connected)
 
 
 def _deliver_over_one_line(
     foundation: Foundation, actor: Actor, gateway: GatewaySettings, ends: float
-) -> int:
+) -> int | None:
+    """How many messages this line dealt with; None when it could not be opened."""
     dealt = 0
-    with Line(gateway) as line:
-        while not line.broken and time.monotonic() < ends:
-            with foundation.begin(actor) as uow:
-                planned, envelopes = claim(uow, gateway)
-            if not planned:
-                break
-            answers = send(line, envelopes, lambda: time.monotonic() < ends)
-            with foundation.begin(actor) as uow:
-                mark(uow, envelopes, answers)
-            dealt += planned
+    try:
+        with Line(gateway) as line:
+            while not line.broken and time.monotonic() < ends:
+                with foundation.begin(actor) as uow:
+                    planned, envelopes = claim(uow, gateway)
+                if not planned:
+                    break
+                answers = send(line, envelopes, lambda: time.monotonic() < ends + GRACE_S)
+                with foundation.begin(actor) as uow:
+                    mark(uow, envelopes, answers)
+                dealt += planned
+    except GatewayError:
+        return None
     return dealt
 
 

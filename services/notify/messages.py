@@ -102,7 +102,7 @@ def make(uow: UnitOfWork, drafts: Sequence[Draft]) -> None:
         }
     if rows:
         ordered = [rows[key] for key in sorted(rows)]
-        uow.session.execute(insert(Message).values(ordered).on_conflict_do_nothing())
+        uow.session.execute(insert(Message).on_conflict_do_nothing(), ordered)
 
 
 def _lately_replaced(uow: UnitOfWork, people: Collection[UUID]) -> dict[UUID, list[int]]:

@@ -62,7 +62,7 @@ def contacts(uow: UnitOfWork, events: Sequence[PersonContactChanged]) -> None:
         }
         for event in events
     ]
-    uow.session.execute(insert(Contact).values(rows).on_conflict_do_nothing())
+    uow.session.execute(insert(Contact).on_conflict_do_nothing(), rows)
 
 
 def staff(uow: UnitOfWork, events: Sequence[StaffAppointed]) -> None:
