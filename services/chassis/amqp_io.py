@@ -51,9 +51,17 @@ def connect(uri: str) -> Connection:
 def drop(connection: Connection) -> None:
     """Cut the socket without waiting for the broker's answer."""
     with suppress(Exception):  # the socket may be gone in any way: that is what we want
-        connection.connection.transport.close()
+        connection._connection.transport.close()
     connection._connection = None
     connection._closed = True
+
+
+def _protocol(connection: Connection) -> Any:
+    """The client's own connection. kombu would quietly open another for one that is gone."""
+    protocol = connection._connection
+    if protocol is None or not protocol.connected:
+        raise ConnectionResetError("the connection is gone")
+    return protocol
 
 
 def drain(connection: Connection, timeout: float) -> None:
@@ -62,7 +70,7 @@ def drain(connection: Connection, timeout: float) -> None:
     One read for many frames, where the client's own ``drain_events`` makes three for each.
     Raises ``OSError`` or ``amqp.AMQPError`` when the connection is gone.
     """
-    protocol = connection.connection
+    protocol = _protocol(connection)
     transport = protocol.transport
     with transport.having_timeout(timeout):
         try:
@@ -91,7 +99,7 @@ def drain(connection: Connection, timeout: float) -> None:
 @contextmanager
 def corked(connection: Connection) -> Iterator[None]:
     """Send what is written within the block in one piece: far cheaper for both ends."""
-    transport = connection.connection.transport
+    transport = _protocol(connection).transport
     send, pending = transport._write, bytearray()
 
     def flush() -> None:

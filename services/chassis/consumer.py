@@ -40,6 +40,9 @@ _AWAY = ("08", "53", "57P", "25006")
 
 _PAUSE_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
+_BROKERS_OWN = ("x-delivery-count",)
+"""Headers the broker itself keeps on a delivery."""
+
 Spawn = Callable[[list[Delivery]], "Finished"]
 """Start handling a batch; the event is sent ``None`` or the exception when it is done."""
 
@@ -238,7 +241,7 @@ class _Session:
 
     def _put_off(self, message: amqp.Message, failure: BaseException) -> None:
         """Move a message that failed to its next retry step, or to the dead letters."""
-        attempts = int(message.headers.get("x-attempts", 0)) + 1
+        attempts = int((message.headers or {}).get("x-attempts", 0)) + 1
         steps = self._queue.retry_steps
         if attempts > len(steps):
             self._lay_aside(message, f"{type(failure).__name__}: {failure}")
@@ -267,7 +270,8 @@ class _Session:
 
         The broker refuses a foreign ``user_id``: it moves to a header.
         """
-        headers = {k: v for k, v in message.headers.items() if not k.startswith("x-delivery")}
+        given = message.headers or {}
+        headers = {name: value for name, value in given.items() if name not in _BROKERS_OWN}
         headers |= added
         if user := message.properties.get("user_id"):
             headers.setdefault("x-origin-user", user)

@@ -57,7 +57,7 @@ def foreign_user_kept() -> None:
     send = amqp_io.ConfirmedPublisher.publish_one
 
     def publish_one(self: Any, message: Any, exchange: str, key: str) -> None:
-        if user := message.headers.get("x-origin-user"):
+        if user := (message.headers or {}).get("x-origin-user"):
             message.properties["user_id"] = user
         send(self, message, exchange, key)
 
