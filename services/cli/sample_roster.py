@@ -85,6 +85,8 @@ class Policy:
         rule = (self._last_year if old else self._rules)[benefit]
         standard: int = rule["standard_fen"]
         amount = max(0, standard * len(covered) - income_fen)
+        if amount == 0:
+            return 0
         for member in covered:
             for line in rule.get("supplements", ()):
                 if _meets(line["when"], member):

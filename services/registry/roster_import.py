@@ -49,6 +49,7 @@ from services.registry import (
     deaths,
     divisions,
     error_workbook,
+    policy_files,
     staff,
     workbook,
 )
@@ -93,8 +94,7 @@ class _Read:
 def check(uow: UnitOfWork, command: CheckRoster) -> RosterReport:
     """What the roster says and what is wrong with it. Writes nothing of it."""
     started = time.monotonic()
-    _first_month(uow, command.first_month)
-    read = _read(uow, command.file_id)
+    read = _read(uow, command.file_id, _first_month(uow, command.first_month))
     return _report(uow, read, started, workbook_too=command.errors_workbook)
 
 
@@ -103,7 +103,7 @@ def write(uow: UnitOfWork, command: ImportRoster) -> RosterReport:
     started = time.monotonic()
     first_month = _first_month(uow, command.first_month)
     uow.session.execute(text("SELECT pg_advisory_xact_lock(hashtext('roster_import'))"))
-    read = _read(uow, command.file_id)
+    read = _read(uow, command.file_id, first_month)
     if read.roster.problems:
         return _report(uow, read, started, workbook_too=command.errors_workbook)
     read.content = b""
@@ -190,7 +190,7 @@ def _first_month(uow: UnitOfWork, month: str) -> date:
     return first
 
 
-def _read(uow: UnitOfWork, file_id: UUID) -> _Read:
+def _read(uow: UnitOfWork, file_id: UUID, first_month: date) -> _Read:
     described = files.describe(uow, file_id)
     content = files.read(uow, file_id)
     places = divisions.gazetteer(uow)
@@ -218,6 +218,7 @@ def _read(uow: UnitOfWork, file_id: UUID) -> _Read:
                 today=uow.today(),
                 formulas=sheet.formulas,
                 merged=sheet.merged,
+                figures=policy_files.figures(uow.settings.county, first_month),
             )
     assert checked is not None
     checked.problems[:0] = problems

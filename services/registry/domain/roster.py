@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from services.contracts.errors import Invalid
 from services.contracts.money import fen, yuan
@@ -191,8 +191,14 @@ class _Claim:
     document: str
 
 
-Price = Callable[[Grant], int | None]
-"""What policy would pay for a grant (fen a month); ``None`` when it has no figure for it."""
+class Figures(Protocol):
+    """What policy says of benefits that came with a roster."""
+
+    def fen(self, grant: Grant, others: frozenset[str]) -> int | None:
+        """The month's amount; ``None`` when there is no figure for it."""
+
+    def excluded(self, benefits: Iterable[str]) -> list[tuple[str, str, str]]:
+        """(benefit, held, clause) of what one person may not hold together."""
 
 
 def find_header(rows: Sequence[tuple[int, Sequence[Cell]]]) -> tuple[int, dict[int, int]]:
@@ -254,14 +260,14 @@ def check(
     today: date,
     formulas: Collection[tuple[int, int]] = frozenset(),
     merged: Mapping[int, Collection[int]] | None = None,
-    price: Price | None = None,
+    figures: Figures | None = None,
 ) -> Roster:
     """Check a roster.
 
     ``rows`` are (row number, cells) as the workbook counts them; ``officers`` gives each officer's
     number the divisions they look after; ``formulas`` are (row, position) of cells that hold a
-    formula and ``merged`` the positions within merged cells by row; ``price`` is what policy would
-    pay. Raises ``Invalid`` when the sheet has no usable header or no rows.
+    formula and ``merged`` the positions within merged cells by row; ``figures`` is what policy says.
+    Raises ``Invalid`` when the sheet has no usable header or no rows.
     """
     iterator = iter(rows)
     top: list[tuple[int, Sequence[Cell]]] = []
@@ -271,7 +277,7 @@ def check(
             break
     header, positions = find_header(top)
     checker = _Checker(
-        positions, gazetteer, officers, today, frozenset(formulas), merged or {}, price
+        positions, gazetteer, officers, today, frozenset(formulas), merged or {}, figures
     )
     for row, cells in top:
         if row > header:
@@ -292,7 +298,7 @@ class _Checker:
         today: date,
         formulas: frozenset[tuple[int, int]],
         merged: Mapping[int, Collection[int]],
-        price: Price | None,
+        figures: Figures | None,
     ) -> None:
         self.positions = [positions.get(column, -1) for column in range(16)]
         self.gazetteer = gazetteer
@@ -301,7 +307,7 @@ class _Checker:
         self.today = today
         self.formulas = formulas
         self.merged = merged
-        self.price = price
+        self.figures = figures
         self.rows = 0
         self.bad_rows: set[int] = set()
         self.problems: list[Problem] = []
@@ -733,7 +739,7 @@ class _Checker:
                 )
         for number, claims in self.claims.items():
             grants.extend(self._grants(self.households[number], claims))
-        if self.price is not None and not self.problems:
+        if self.figures is not None and not self.problems:
             self._compare_with_policy(grants)
         self.problems.sort(key=lambda problem: problem.row)
         self.warnings.sort(key=lambda warning: warning.row)
@@ -887,16 +893,30 @@ class _Checker:
             )
 
     def _compare_with_policy(self, grants: list[Grant]) -> None:
-        assert self.price is not None
+        assert self.figures is not None
+        held: dict[str, dict[str, int]] = {}
         for grant in grants:
-            priced = self.price(grant)
-            if priced is not None and priced != grant.amount_fen:
+            for person in grant.covered:
+                held.setdefault(person.identity, {})[grant.benefit] = grant.row
+        for grant in grants:
+            others = frozenset(held[grant.covered[0].identity]) - {grant.benefit}
+            figure = self.figures.fen(grant, others)
+            if figure is not None and figure != grant.amount_fen:
                 self._warn(
                     grant.row,
                     AMOUNT,
                     yuan(grant.amount_fen, grouped=False),
-                    f"与现行政策计算的 {yuan(priced, grouped=False)} 元不同",
+                    f"与现行政策计算的 {yuan(figure, grouped=False)} 元不同",
                     "按核定金额发放，到复核或提标时重新核定",
+                )
+        for benefits in held.values():
+            for benefit, other, clause in self.figures.excluded(benefits):
+                self._warn(
+                    max(benefits[benefit], benefits[other]),
+                    BENEFIT,
+                    BENEFITS[benefit],
+                    f"不得与{BENEFITS[other]}同时享受：{clause}",
+                    "请复核后停发其中一项",
                 )
 
     # -- reporting ------------------------------------------------------------------------

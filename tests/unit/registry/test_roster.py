@@ -1,5 +1,6 @@
 """The roster's rules: what is taken, what is refused, and that the clerk is told where and why."""
 
+from collections.abc import Iterable
 from datetime import date
 
 import pytest
@@ -8,7 +9,14 @@ from hypothesis import strategies as st
 
 from services.contracts.errors import Invalid
 from services.registry.domain.benefits import BENEFITS
-from services.registry.domain.roster import SYNONYMS, TITLES, Roster, check, find_header
+from services.registry.domain.roster import (
+    SYNONYMS,
+    TITLES,
+    Grant,
+    Roster,
+    check,
+    find_header,
+)
 from tests.builders.roster import HONGHU, OFFICERS, TODAY, checked, identity, row, sheet, titled
 
 
@@ -363,11 +371,36 @@ def test_one_account_for_two_households_is_a_warning() -> None:
     assert "另一户" in found.warnings[0].problem
 
 
+class Policy:
+    """A policy that pays one yuan more than whatever is asked, and allows nothing with 特困."""
+
+    def fen(self, grant: Grant, others: frozenset[str]) -> int | None:
+        """One yuan more; no figure for who holds several."""
+        return None if others else grant.amount_fen + 100
+
+    def excluded(self, benefits: Iterable[str]) -> list[tuple[str, str, str]]:
+        """特困 goes with nothing."""
+        held = set(benefits)
+        return [("elderly", "tekun", "某办法第一条")] if held == {"tekun", "elderly"} else []
+
+
 def test_a_difference_to_policy_is_a_warning() -> None:
     """What is paid stands until a review; the policy's figure stands beside it."""
-    found = checked(row(), price=lambda grant: grant.amount_fen + 100)
+    found = checked(row(), figures=Policy())
     assert not found.problems
-    assert "321.00" in found.warnings[0].problem
+    (warning,) = found.warnings
+    assert (warning.row, warning.column) == (2, "核定金额(元/月)")
+    assert "321.00" in warning.problem
+
+
+def test_benefits_that_exclude_one_another_are_a_warning() -> None:
+    """Granted once by somebody: it comes in, and is told to be reviewed, with the clause."""
+    rows = [row(待遇项目="特困"), row(待遇项目="高龄津贴", 核定金额="50")]
+    found = checked(*rows, figures=Policy())
+    assert not found.problems
+    (warning,) = found.warnings
+    assert (warning.row, warning.column) == (3, "待遇项目")
+    assert "某办法第一条" in warning.problem
 
 
 # -- whatever comes ---------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """The made-up roster: right by the registry's own rules, and the same for the same seed."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from services.cli import sample_roster
-from services.registry import workbook
+from services.registry import policy_files, workbook
 from services.registry.domain import officers as officer_sheet
 from services.registry.domain.benefits import BENEFITS
 from services.registry.domain.roster import Roster, check
@@ -31,6 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Roster, list[officer
                 gazetteer=HONGHU,
                 officers={o.number: (o.division,) for o in officers},
                 today=TODAY,
+                figures=policy_files.figures("421083", date(2026, 11, 1)),
             )
     assert found is not None
     return found, officers
@@ -41,6 +43,15 @@ def test_nothing_in_it_is_refused(made: tuple[Roster, list[officer_sheet.Officer
     found, _ = made
     assert found.problems == []
     assert len(found.people) == PEOPLE
+
+
+def test_a_few_households_are_on_last_years_standard(
+    made: tuple[Roster, list[officer_sheet.Officer]],
+) -> None:
+    """The check has something to say, and most amounts are what the policy files give."""
+    found, _ = made
+    different = [w for w in found.warnings if w.column.startswith("核定金额")]
+    assert 0 < len(different) < len(found.grants) * 0.05
 
 
 def test_every_village_has_an_officer(made: tuple[Roster, list[officer_sheet.Officer]]) -> None:
