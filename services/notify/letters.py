@@ -113,12 +113,8 @@ def give_back(uow: UnitOfWork, command: ReturnLetter) -> MessageView:
 
 def _locked(uow: UnitOfWork, ids: set[UUID]) -> list[Message]:
     """The messages, locked in one order. Raises ``NotFound`` if one is missing or out of sight."""
-    found = list(
-        uow.session.scalars(
-            select(Message).where(Message.id.in_(ids)).order_by(Message.id).with_for_update()
-        )
-    )
-    if len(found) != len(ids) or not all(uow.actor.covers(m.division) for m in found):
+    found = queries.in_sight(uow, ids, lock=True)
+    if len(found) != len(ids):
         raise NotFound("其中有不存在或不归您管辖的消息", field="message_ids")
     return found
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import select
-
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.notify import (
     MarkToldInPerson,
@@ -63,9 +61,10 @@ def mark_told_in_person(uow: UnitOfWork, command: MarkToldInPerson) -> MessageVi
 
 
 def _failed(uow: UnitOfWork, message_id: UUID) -> Message:
-    message = uow.session.scalar(select(Message).where(Message.id == message_id).with_for_update())
-    if message is None or not uow.actor.covers(message.division):
+    found = queries.in_sight(uow, {message_id}, lock=True)
+    if not found:
         raise NotFound("没有这条消息", field="message_id", advice="请从未送达清单中选择")
+    (message,) = found
     require_failed(Status(message.status))
     return message
 

@@ -149,6 +149,26 @@ def test_a_handover_moves_the_letters(town: Town) -> None:
         assert moved[0].officer_name == "王芳"
 
 
+def test_who_moves_takes_the_letters_along(town: Town) -> None:
+    """The officer of the new town finds the letter on the list and can report it delivered."""
+    with town.foundation.begin(CLERK) as uow:
+        letter = letters.list_letters(uow, ListLetters()).letters[0]
+    with town.foundation.begin(SYSTEM) as uow:
+        build.person(
+            uow,
+            person_id=letter.person_id,
+            phone=None,
+            officer_id=build.staff(uow),
+            division="421083109001",
+            version=2,
+        )
+    with town.foundation.begin(ELSEWHERE) as uow:
+        (moved,) = letters.list_letters(uow, ListLetters()).letters
+        assert moved.message_id == letter.message_id
+        done = MarkLettersDelivered(message_ids=(moved.message_id,))
+        assert letters.mark_delivered(uow, done) == 1
+
+
 def test_handed_over_letters_leave_the_list_and_are_audited(town: Town) -> None:
     """All or none: one that is no letter keeps the others on the list."""
     with town.foundation.begin(CLERK) as uow:
