@@ -266,7 +266,7 @@ def check(
 
     ``rows`` are (row number, cells) as the workbook counts them; ``officers`` gives each officer's
     number the divisions they look after; ``formulas`` are (row, position) of cells that hold a
-    formula and ``merged`` the positions within merged cells by row; ``figures`` is what policy says.
+    formula and ``merged`` the positions within merged cells by row; ``figures`` what policy says.
     Raises ``Invalid`` when the sheet has no usable header or no rows.
     """
     iterator = iter(rows)
