@@ -39,7 +39,7 @@ from services.funding.models import (
 )
 from services.funding.quotes import working_lines
 
-CARRIED_OVER, CORRECTION = "carried_over", "correction"
+CARRIED_OVER = "carried_over"
 
 
 @dataclass
@@ -63,11 +63,9 @@ def on_decided(uow: UnitOfWork, events: Sequence[CaseDecided]) -> None:
     """Open, change or end entitlements as a batch of decisions says; each decision once."""
     policy_book.install(uow)
     fresh = _not_yet_taken(uow, events)
-    simple = [event for event in fresh if event.basis == CARRIED_OVER or _is_plain(event)]
-    if simple:
-        _open_all(uow, simple)
+    _open_all(uow, [event for event in fresh if _is_plain(event)])
     for event in fresh:
-        if event in simple:
+        if _is_plain(event):
             continue
         if event.corrects is not None:
             _void_decision(uow, event)
@@ -81,7 +79,11 @@ def on_decided(uow: UnitOfWork, events: Sequence[CaseDecided]) -> None:
 
 
 def _is_plain(event: CaseDecided) -> bool:
-    return event.outcome == "granted" and event.corrects is None and event.basis == "application"
+    return (
+        event.outcome == "granted"
+        and event.corrects is None
+        and event.basis in ("application", CARRIED_OVER)
+    )
 
 
 def _not_yet_taken(uow: UnitOfWork, events: Sequence[CaseDecided]) -> list[CaseDecided]:
@@ -100,6 +102,8 @@ def _not_yet_taken(uow: UnitOfWork, events: Sequence[CaseDecided]) -> list[CaseD
 
 
 def _open_all(uow: UnitOfWork, events: Sequence[CaseDecided]) -> None:
+    if not events:
+        return
     books = _load(uow, events)
     for event in events:
         if event.outcome == "granted" and event.import_id not in books.undone:
@@ -122,7 +126,7 @@ def _open_all(uow: UnitOfWork, events: Sequence[CaseDecided]) -> None:
             .values([{"import_id": import_id} for import_id in sorted(imports)])
             .on_conflict_do_nothing()
         )
-    carried = bool(events) and all(event.basis == CARRIED_OVER for event in events)
+    carried = all(event.basis == CARRIED_OVER for event in events)
     uow.emit_all([*books.granted, *books.refused], bulk=carried)
     for entitlement_id in books.urgent:
         urgent.pay(uow, entitlement_id)
