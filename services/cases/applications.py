@@ -9,7 +9,15 @@ from uuid import UUID
 
 from sqlalchemy import select, text
 
-from services.cases import casework, catalogue, inquiries, people_at_hand, views, working_calendar
+from services.cases import (
+    casework,
+    catalogue,
+    held_benefits,
+    inquiries,
+    people_at_hand,
+    views,
+    working_calendar,
+)
 from services.cases.domain import facts as f
 from services.cases.domain import intake
 from services.cases.domain.case import Case, State
@@ -287,7 +295,7 @@ def _refuse_duplicates(
     granted = uow.session.scalars(
         select(CaseRow.case_no).where(
             CaseRow.outcome == "granted",
-            CaseRow.ended_on.is_(None),
+            held_benefits.running(),
             ~CaseRow.returned,
             CaseRow.person_ids.overlap(people),
             CaseRow.benefits.overlap(_same_kind(item, benefits)),

@@ -14,10 +14,10 @@ from sqlalchemy import insert, literal, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.cases import casework, catalogue
+from services.cases import casework, catalogue, reviews
 from services.cases.domain import facts as f
 from services.cases.domain.case import State
-from services.cases.models import CaseRow, FactRow, Revoked
+from services.cases.models import CaseRow, FactRow, UndoneImport
 from services.chassis.uow import UnitOfWork
 from services.contracts.divisions import county
 from services.contracts.events.cases import BenefitGranted, CaseDecided
@@ -62,13 +62,18 @@ def _open_closed(uow: UnitOfWork, events: Sequence[BenefitCarriedOver]) -> None:
         [casework.fact_values(event.grant_id, 0, _fact(event, today)) for event in opened],
     )
     uow.emit_all([_decided(event, fresh[event.grant_id]) for event in opened])
+    reviews.open_for_earlier_deaths(
+        uow, {person for event in opened for person in event.covered_person_ids}
+    )
 
 
 def _undone(uow: UnitOfWork, imports: set[UUID]) -> set[UUID]:
     """Of these imports, those taken back already."""
-    facts = {f"import:{import_id}": import_id for import_id in imports}
-    known = uow.session.scalars(select(Revoked.fact).where(Revoked.fact.in_(facts)))
-    return {facts[fact] for fact in known}
+    return set(
+        uow.session.scalars(
+            select(UndoneImport.import_id).where(UndoneImport.import_id.in_(imports))
+        )
+    )
 
 
 def _numbers(uow: UnitOfWork, events: Sequence[BenefitCarriedOver]) -> list[str]:
@@ -164,7 +169,7 @@ def _decided(event: BenefitCarriedOver, case_no: str) -> CaseDecided:
 def _undo(uow: UnitOfWork, event: RosterImportUndone) -> None:
     """An import taken back: its cases end, with the fact that says why."""
     uow.session.execute(
-        upsert(Revoked).values(fact=f"import:{event.import_id}").on_conflict_do_nothing()
+        upsert(UndoneImport).values(import_id=event.import_id).on_conflict_do_nothing()
     )
     of_import = CaseRow.import_id == event.import_id
     ended = f.Ended(
@@ -187,8 +192,6 @@ def _undo(uow: UnitOfWork, event: RosterImportUndone) -> None:
         .values(
             state=State.ENDED.value,
             outcome=None,
-            ended_on=uow.today(),
-            ended_reason=f.EndGround.IMPORT_UNDONE.value,
             version=CaseRow.version + 1,
         )
         .execution_options(synchronize_session=False)

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, or_, select
 
 from services.cases import casework, catalogue, people_at_hand, views
 from services.cases.casework import Opened
 from services.cases.domain import facts as f
 from services.cases.domain import judgment
 from services.cases.domain.case import Case
-from services.cases.domain.catalogue import CaseKind
-from services.cases.models import CaseRow, LockedMonth, Person
+from services.cases.domain.catalogue import AmountFrom, CaseKind
+from services.cases.models import CaseRow, DeathTold, LockedMonth, Person
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.cases import (
     CaseView,
@@ -25,6 +25,7 @@ from services.contracts.commands.cases import (
     ServeDecision,
 )
 from services.contracts.divisions import county
+from services.contracts.errors import Conflict
 from services.contracts.events.cases import BenefitGranted, CaseDecided
 from services.contracts.events.funding import EntitlementRefused
 from services.contracts.ids import new_id
@@ -35,6 +36,8 @@ ONE_OFF, APPLICATION_MONTH = "one_off", "application_month"
 def decide(uow: UnitOfWork, command: Decide) -> CaseView:
     """The decision: by the right body, by somebody who took no part, once."""
     opened = casework.load(uow, command.case_id)
+    if command.outcome in (f.Outcome.GRANTED.value, f.Outcome.CHANGED.value):
+        _refuse_for_the_dead(uow, opened)
     after = judgment.decide(
         opened.case,
         uow.actor,
@@ -65,6 +68,32 @@ def correct(uow: UnitOfWork, command: CorrectDecision) -> CaseView:
         paid=is_paid(uow, opened),
     )
     return _decided(uow, opened, after)
+
+
+def _refuse_for_the_dead(uow: UnitOfWork, opened: Opened) -> None:
+    """Nothing is granted for somebody who died meanwhile: the amount was worked out with them.
+
+    A sum that the decider sets (临时救助) goes to those who live.
+    """
+    if opened.case.route.amount is not AmountFrom.QUOTE:
+        return
+    covered = {person for asked in opened.case.asked for person in asked.covered}
+    dead = uow.session.scalars(
+        select(Person.name).where(
+            Person.person_id.in_(covered),
+            or_(
+                Person.deceased_on.is_not(None),
+                Person.person_id.in_(select(DeathTold.person_id).where(~DeathTold.revoked)),
+            ),
+        )
+    ).all()
+    if dead:
+        raise Conflict(
+            f"保障对象{'、'.join(sorted(dead))}已死亡登记，不能确认",
+            field="case_id",
+            advice="请终止本案，由家庭按现有人口重新申请；死亡登记有误的由公安机关撤销",
+            reason="covered_died",
+        )
 
 
 def _grants(given: Sequence[Grant]) -> list[f.Grant]:

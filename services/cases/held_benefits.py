@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import String, column, func, update, values
+from sqlalchemy import ColumnElement, exists, func
 from sqlalchemy.dialects.postgresql import insert
 
 from services.cases.models import CaseRow, HeldBenefitRow, LockedMonth
@@ -57,17 +57,18 @@ def keep(uow: UnitOfWork, events: Sequence[EntitlementGranted | EntitlementEnded
         ),
         list(rows.values()),
     )
-    ended = {row["case_id"]: row["ended_reason"] for row in rows.values() if row["ended"]}
-    if ended:
-        told = values(
-            column("case_id", CaseRow.id.type), column("reason", String), name="told"
-        ).data(list(ended.items()))
-        uow.session.execute(
-            update(CaseRow)
-            .where(CaseRow.id == told.c.case_id)
-            .values(ended_on=uow.today(), ended_reason=told.c.reason)
-            .execution_options(synchronize_session=False)
-        )
+
+
+def running(*, or_ended_by: str | None = None) -> ColumnElement[bool]:
+    """Whether what a granted case gave still runs: not told of yet, or not all of it ended.
+
+    ``or_ended_by``: an end for this reason counts as running.
+    """
+    of_case = HeldBenefitRow.case_id == CaseRow.id
+    going_on = ~HeldBenefitRow.ended
+    if or_ended_by is not None:
+        going_on |= HeldBenefitRow.ended_reason == or_ended_by
+    return ~exists().where(of_case) | exists().where(of_case, going_on)
 
 
 def month_locked(uow: UnitOfWork, events: Sequence[CycleLocked]) -> None:

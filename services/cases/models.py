@@ -40,7 +40,7 @@ class CaseRow(Base):
 
     ``person_ids``: everybody covered and the applicant. ``due_on`` is the limit that runs now
     (``due_kind``: decide, papers, tell), ``told`` the stage officers were told of. ``source_key``
-    is the natural key of a case that an event opened. ``ended_on``: the granted benefit ended.
+    is the natural key of a case that an event opened.
     """
 
     __tablename__ = "case_file"
@@ -60,7 +60,7 @@ class CaseRow(Base):
             "ix_case_file_running",
             "person_ids",
             postgresql_using="gin",
-            postgresql_where=text("outcome = 'granted' AND ended_on IS NULL"),
+            postgresql_where=text("outcome = 'granted'"),
         ),
         Index("ix_case_file_import", "import_id", postgresql_where=text("import_id IS NOT NULL")),
     )
@@ -98,8 +98,6 @@ class CaseRow(Base):
     document_no: Mapped[str | None]
     import_id: Mapped[uuid.UUID | None]
     reviews: Mapped[uuid.UUID | None]
-    ended_on: Mapped[date | None]
-    ended_reason: Mapped[str | None]
     version: Mapped[int] = mapped_column(Integer)
     opened_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
@@ -187,7 +185,7 @@ class HeldBenefitRow(Base):
     __tablename__ = "held_benefit"
     __table_args__ = (
         Index("ix_held_benefit_people", "person_ids", postgresql_using="gin"),
-        Index("ix_held_benefit_household", "household_id"),
+        Index("ix_held_benefit_case", "case_id"),
     )
 
     entitlement_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -202,15 +200,25 @@ class HeldBenefitRow(Base):
     ended_reason: Mapped[str | None]
 
 
-class Revoked(Base):
-    """A fact that was taken back, so that hearing of it late has no effect any more.
+class DeathTold(Base):
+    """A death that registry told of, or took back: cases that come later are held against it."""
 
-    ``death:<event id>`` or ``import:<id>``.
-    """
+    __tablename__ = "death_told"
+    __table_args__ = (Index("ix_death_told_person", "person_id"),)
 
-    __tablename__ = "revoked"
+    source_event_id: Mapped[str] = mapped_column(primary_key=True)
+    person_id: Mapped[uuid.UUID]
+    died_on: Mapped[date | None]
+    officer_id: Mapped[uuid.UUID | None]
+    revoked: Mapped[bool]
 
-    fact: Mapped[str] = mapped_column(primary_key=True)
+
+class UndoneImport(Base):
+    """A roster import taken back: a benefit of it heard of late opens nothing."""
+
+    __tablename__ = "undone_import"
+
+    import_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
 
 
 class Division(Base):

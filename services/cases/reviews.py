@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
-from services.cases import casework, catalogue, views, working_calendar
+from services.cases import casework, catalogue, held_benefits, views, working_calendar
 from services.cases.domain import facts as f
 from services.cases.domain import intake
 from services.cases.domain.case import Case, State
-from services.cases.models import CaseRow, HeldBenefitRow, Person, Revoked
+from services.cases.models import CaseRow, DeathTold, HeldBenefitRow, Person
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.cases import CaseView, OpenReview
 from services.contracts.errors import Conflict
@@ -35,69 +35,100 @@ CAUSES = {
 
 
 def handle_deaths(uow: UnitOfWork, events: Sequence[PersonDied | PersonDeathRevoked]) -> None:
-    """A death opens a review of each running benefit's case; its revocation ends the review."""
-    deaths: list[PersonDied] = []
+    """A death opens a review of each running benefit's case; its revocation ends the review.
+
+    What was told is kept, so that the order in which deaths, revocations and benefits are heard of
+    makes no difference.
+    """
+    rows: dict[str, dict[str, Any]] = {}
     for event in events:
+        revoked = isinstance(event, PersonDeathRevoked)
+        source = event.revokes if isinstance(event, PersonDeathRevoked) else event.source_event_id
+        row = rows.setdefault(source, _told(event.person_id, source))
         if isinstance(event, PersonDied):
-            deaths.append(event)
-            continue
-        _open_for_deaths(uow, deaths)
-        deaths = []
-        _end_revoked(uow, event)
-    _open_for_deaths(uow, deaths)
+            row |= {"died_on": event.died_on, "officer_id": event.officer_id}
+        row["revoked"] = row["revoked"] or revoked
+    statement = insert(DeathTold)
+    fresh = statement.excluded
+    uow.session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[DeathTold.source_event_id],
+            set_={
+                "died_on": func.coalesce(DeathTold.died_on, fresh.died_on),
+                "officer_id": func.coalesce(DeathTold.officer_id, fresh.officer_id),
+                "revoked": DeathTold.revoked | fresh.revoked,
+            },
+        ),
+        list(rows.values()),
+    )
+    deaths = _deaths(uow, DeathTold.source_event_id.in_(rows))
+    _open_for(uow, [death for death in deaths if not death.revoked])
+    _end_revoked(uow, [death.source_event_id for death in deaths if death.revoked])
 
 
-def _open_for_deaths(uow: UnitOfWork, events: Sequence[PersonDied]) -> None:
+def open_for_earlier_deaths(uow: UnitOfWork, people: Collection[UUID]) -> None:
+    """Benefits that came to be known after the death of somebody they cover."""
+    _open_for(uow, _deaths(uow, DeathTold.person_id.in_(people) & ~DeathTold.revoked))
+
+
+def _told(person_id: UUID, source: str) -> dict[str, Any]:
+    return {
+        "source_event_id": source,
+        "person_id": person_id,
+        "died_on": None,
+        "officer_id": None,
+        "revoked": False,
+    }
+
+
+def _deaths(uow: UnitOfWork, which: ColumnElement[bool]) -> Sequence[DeathTold]:
+    found = select(DeathTold).where(which).order_by(DeathTold.source_event_id)
+    return uow.session.scalars(found.execution_options(populate_existing=True)).all()
+
+
+def _open_for(uow: UnitOfWork, deaths: Sequence[DeathTold]) -> None:
     """One review a death and granted case, whether funding has stopped the money yet or not."""
-    revoked = _revoked(uow, events)
-    events = [event for event in events if event.source_event_id not in revoked]
-    if not events:
+    dead = [death.person_id for death in deaths]
+    if not dead:
         return
-    dead = [event.person_id for event in events]
     running = uow.session.scalars(
         select(CaseRow)
         .where(
             CaseRow.outcome == "granted",
             CaseRow.item != ONE_OFF,
-            or_(CaseRow.ended_on.is_(None), CaseRow.ended_reason == DEATH),
+            held_benefits.running(or_ended_by=DEATH),
             CaseRow.person_ids.overlap(dead),
         )
         .order_by(CaseRow.id)
     ).all()
     wanted = {
-        f"{DEATH}:{event.source_event_id}:{case.id}": (event, case)
-        for event in events
+        f"{DEATH}:{death.source_event_id}:{case.id}": (death, case)
+        for death in deaths
         for case in running
-        if event.person_id in case.person_ids
+        if death.person_id in case.person_ids
     }
     known = set(
         uow.session.scalars(select(CaseRow.source_key).where(CaseRow.source_key.in_(wanted)))
     )
-    for key, (event, case) in wanted.items():
+    for key, (death, case) in wanted.items():
         if key not in known:
             review = _open(
                 uow,
                 case,
                 DEATH,
-                f"{event.died_on} 死亡登记",
+                f"{death.died_on} 死亡登记",
                 key=key,
-                event_id=event.source_event_id,
+                event_id=death.source_event_id,
                 dead=frozenset(dead),
             )
-            _announce(uow, review, event.person_id, DEATH, event.source_event_id, event.officer_id)
-
-
-def _revoked(uow: UnitOfWork, events: Sequence[PersonDied]) -> set[str]:
-    """Of these deaths, those taken back before they were heard of here."""
-    told = {f"{DEATH}:{event.source_event_id}": event.source_event_id for event in events}
-    known = uow.session.scalars(select(Revoked.fact).where(Revoked.fact.in_(told)))
-    return {told[fact] for fact in known}
+            _announce(uow, review, death.person_id, DEATH, death.source_event_id, death.officer_id)
 
 
 def open_review(uow: UnitOfWork, command: OpenReview) -> CaseView:
     """An officer looks at a granted benefit again."""
     case = casework.load(uow, command.case_id, to_change=False).row
-    if case.outcome != "granted" or case.item == ONE_OFF or case.ended_on:
+    still = select(CaseRow.id).where(CaseRow.id == case.id, held_benefits.running())
+    if case.outcome != "granted" or case.item == ONE_OFF or not uow.session.scalar(still):
         raise Conflict(
             "这个案件没有正在享受的待遇，不能发起复核",
             field="case_id",
@@ -214,30 +245,27 @@ def _announce(
     )
 
 
-def _end_revoked(uow: UnitOfWork, event: PersonDeathRevoked) -> None:
-    """The death was registered wrongly: its reviews end undecided."""
-    uow.session.execute(
-        insert(Revoked).values(fact=f"{DEATH}:{event.revokes}").on_conflict_do_nothing()
-    )
+def _end_revoked(uow: UnitOfWork, sources: Sequence[str]) -> None:
+    """The deaths were registered wrongly: their reviews end undecided."""
+    if not sources:
+        return
     hanging = uow.session.scalars(
         select(CaseRow.id).where(
-            CaseRow.source_key.startswith(f"{DEATH}:{event.revokes}:", autoescape=True),
+            or_(
+                *(
+                    CaseRow.source_key.startswith(f"{DEATH}:{source}:", autoescape=True)
+                    for source in sources
+                )
+            ),
             CaseRow.state == State.IN_PROGRESS.value,
         )
     ).all()
+    today = uow.today()
+    ground, reason = f.EndGround.DEATH_REVOKED, "死亡登记已被撤销"
     casework.keep_all(
         uow,
         [
-            (
-                opened,
-                intake.end(
-                    opened.case,
-                    uow.actor,
-                    uow.today(),
-                    f.EndGround.DEATH_REVOKED,
-                    "死亡登记已被撤销",
-                ),
-            )
+            (opened, intake.end(opened.case, uow.actor, today, ground, reason))
             for opened in casework.load_many(uow, hanging)
         ],
     )

@@ -176,15 +176,15 @@ def upgrade() -> None:
         sa.Column("item", sa.String(), nullable=False),
         sa.Column("route", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
-        sa.Column("benefits", sa.ARRAY(sa.String()), nullable=False),
+        sa.Column("benefits", postgresql.ARRAY(sa.String()), nullable=False),
         sa.Column("division", sa.String(), nullable=False),
         sa.Column("household_id", sa.Uuid(), nullable=False),
         sa.Column("applicant_id", sa.Uuid(), nullable=False),
-        sa.Column("person_ids", sa.ARRAY(sa.Uuid()), nullable=False),
+        sa.Column("person_ids", postgresql.ARRAY(sa.Uuid()), nullable=False),
         sa.Column("minor", sa.Boolean(), nullable=False),
         sa.Column("child", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
-        sa.Column("current", sa.ARRAY(sa.String()), nullable=False),
+        sa.Column("current", postgresql.ARRAY(sa.String()), nullable=False),
         sa.Column("outcome", sa.String(), nullable=True),
         sa.Column("first_officer_id", sa.Uuid(), nullable=True),
         sa.Column("applied_on", sa.Date(), nullable=False),
@@ -203,8 +203,6 @@ def upgrade() -> None:
         sa.Column("document_no", sa.String(), nullable=True),
         sa.Column("import_id", sa.Uuid(), nullable=True),
         sa.Column("reviews", sa.Uuid(), nullable=True),
-        sa.Column("ended_on", sa.Date(), nullable=True),
-        sa.Column("ended_reason", sa.String(), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column(
             "opened_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
@@ -239,8 +237,18 @@ def upgrade() -> None:
         ["person_ids"],
         unique=False,
         postgresql_using="gin",
-        postgresql_where=sa.text("outcome = 'granted' AND ended_on IS NULL"),
+        postgresql_where=sa.text("outcome = 'granted'"),
     )
+    op.create_table(
+        "death_told",
+        sa.Column("source_event_id", sa.String(), nullable=False),
+        sa.Column("person_id", sa.Uuid(), nullable=False),
+        sa.Column("died_on", sa.Date(), nullable=True),
+        sa.Column("officer_id", sa.Uuid(), nullable=True),
+        sa.Column("revoked", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("source_event_id", name=op.f("pk_death_told")),
+    )
+    op.create_index("ix_death_told_person", "death_told", ["person_id"], unique=False)
     op.create_table(
         "division",
         sa.Column("division", sa.String(), nullable=False),
@@ -255,7 +263,7 @@ def upgrade() -> None:
         sa.Column("entitlement_id", sa.Uuid(), nullable=False),
         sa.Column("case_id", sa.Uuid(), nullable=False),
         sa.Column("household_id", sa.Uuid(), nullable=False),
-        sa.Column("person_ids", sa.ARRAY(sa.Uuid()), nullable=False),
+        sa.Column("person_ids", postgresql.ARRAY(sa.Uuid()), nullable=False),
         sa.Column("benefit", sa.String(), nullable=False),
         sa.Column("division", sa.String(), nullable=False),
         sa.Column("from_month", sa.Date(), nullable=True),
@@ -264,7 +272,7 @@ def upgrade() -> None:
         sa.Column("ended_reason", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("entitlement_id", name=op.f("pk_held_benefit")),
     )
-    op.create_index("ix_held_benefit_household", "held_benefit", ["household_id"], unique=False)
+    op.create_index("ix_held_benefit_case", "held_benefit", ["case_id"], unique=False)
     op.create_index(
         "ix_held_benefit_people",
         "held_benefit",
@@ -301,7 +309,7 @@ def upgrade() -> None:
         sa.Column("birth_date", sa.Date(), nullable=True),
         sa.Column("relation", sa.String(), nullable=False),
         sa.Column("is_head", sa.Boolean(), nullable=False),
-        sa.Column("categories", sa.ARRAY(sa.String()), nullable=False),
+        sa.Column("categories", postgresql.ARRAY(sa.String()), nullable=False),
         sa.Column("disability", sa.String(), nullable=True),
         sa.Column("officer_id", sa.Uuid(), nullable=True),
         sa.Column("deceased_on", sa.Date(), nullable=True),
@@ -311,11 +319,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("person_id", name=op.f("pk_person")),
     )
     op.create_index("ix_person_household", "person", ["household_id"], unique=False)
-    op.create_table(
-        "revoked",
-        sa.Column("fact", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("fact", name=op.f("pk_revoked")),
-    )
     op.create_table(
         "serial",
         sa.Column("series", sa.String(), nullable=False),
@@ -328,12 +331,17 @@ def upgrade() -> None:
         sa.Column("staff_no", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("division", sa.String(), nullable=False),
-        sa.Column("roles", sa.ARRAY(sa.String()), nullable=False),
-        sa.Column("scopes", sa.ARRAY(sa.String()), nullable=False),
+        sa.Column("roles", postgresql.ARRAY(sa.String()), nullable=False),
+        sa.Column("scopes", postgresql.ARRAY(sa.String()), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("staff_id", name=op.f("pk_staff")),
+    )
+    op.create_table(
+        "undone_import",
+        sa.Column("import_id", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("import_id", name=op.f("pk_undone_import")),
     )
     op.create_table(
         "work_calendar_day",
@@ -408,22 +416,24 @@ def downgrade() -> None:
     op.drop_table("fact")
     op.drop_table("work_calendar_year")
     op.drop_table("work_calendar_day")
+    op.drop_table("undone_import")
     op.drop_table("staff")
     op.drop_table("serial")
-    op.drop_table("revoked")
     op.drop_index("ix_person_household", table_name="person")
     op.drop_table("person")
     op.drop_table("locked_month")
     op.drop_table("household")
     op.drop_index("ix_held_benefit_people", table_name="held_benefit", postgresql_using="gin")
-    op.drop_index("ix_held_benefit_household", table_name="held_benefit")
+    op.drop_index("ix_held_benefit_case", table_name="held_benefit")
     op.drop_table("held_benefit")
     op.drop_table("division")
+    op.drop_index("ix_death_told_person", table_name="death_told")
+    op.drop_table("death_told")
     op.drop_index(
         "ix_case_file_running",
         table_name="case_file",
         postgresql_using="gin",
-        postgresql_where=sa.text("outcome = 'granted' AND ended_on IS NULL"),
+        postgresql_where=sa.text("outcome = 'granted'"),
     )
     op.drop_index("ix_case_file_people", table_name="case_file", postgresql_using="gin")
     op.drop_index(
