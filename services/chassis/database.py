@@ -15,6 +15,8 @@ def engine(database_url: str, *, application: str = "zhida", **options: Any) -> 
     return create_engine(
         make_url(database_url).set(drivername="postgresql+psycopg2"),
         hide_parameters=True,
+        executemany_mode="values_plus_batch",  # many rows in few round trips, upserts too
+        executemany_batch_page_size=500,
         connect_args={
             "connect_timeout": 5,
             "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} "
