@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -62,7 +62,6 @@ class Evidence:
     next_batch_id: str
     dead_person_id: str
     first_month: str
-    _open: dict[str, Any] = field(default_factory=dict)
 
     def number(self, service: str, statement: str, *values: object) -> int:
         """One whole number from a service's database."""
