@@ -8,6 +8,7 @@ import eventlet
 eventlet.monkey_patch()  # before anything else is imported
 
 # ruff: noqa: E402
+import os
 import signal
 import sys
 from typing import Any
@@ -20,6 +21,9 @@ from services.chassis.settings import Settings
 from services.chassis.uow import Foundation
 
 log = logs.get_logger(__name__)
+
+DRAIN_SECONDS = 50
+"""Less than the patience of the local supervisor (60) and of the kubelet (90)."""
 
 
 def container(name: str, settings: Settings) -> ServiceContainer:
@@ -35,13 +39,29 @@ def container(name: str, settings: Settings) -> ServiceContainer:
     return ServiceContainer(service_class(name), config)
 
 
+def drain(running: ServiceContainer) -> None:
+    """Finish what is in hand and end, within ``DRAIN_SECONDS``.
+
+    A broker that is away would be waited for without end (kombu reconnects for ever, and nameko
+    waits for kombu). What is given up is delivered again; the inbox knows what was done.
+    """
+    eventlet.spawn_after(DRAIN_SECONDS, _give_up)
+    running.stop()
+
+
+def _give_up() -> None:
+    log.error("drain_given_up", seconds=DRAIN_SECONDS)
+    sys.stdout.flush()
+    os._exit(1)
+
+
 def main(name: str) -> int:
     """Run until SIGTERM or SIGINT, then drain; the exit code."""
     service: str = service_class(name).name
     logs.configure(service)
     running = container(name, Settings.from_env(service))
-    signal.signal(signal.SIGTERM, lambda *_: eventlet.spawn_n(running.stop))
-    signal.signal(signal.SIGINT, lambda *_: eventlet.spawn_n(running.stop))
+    signal.signal(signal.SIGTERM, lambda *_: eventlet.spawn_n(drain, running))
+    signal.signal(signal.SIGINT, lambda *_: eventlet.spawn_n(drain, running))
     running.start()
     log.info("service_started")
     running.wait()
