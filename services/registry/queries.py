@@ -59,6 +59,7 @@ _ACTIONS = {
     "person.died": "登记死亡",
     "person.death_revoked": "撤销死亡登记",
     "person.revealed": "查看完整信息",
+    "person.looked_up": "窗口查询",
     "account_change.requested": "申请变更账户或领款人",
     "account_change.confirmed": "确认变更账户或领款人",
     "account_change.refused": "不予变更账户或领款人",
