@@ -1,0 +1,106 @@
+"""Who may ask what of registry, at the door itself; and the import behind the door."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from services.chassis import files
+from services.chassis.actors import ActorSigner
+from services.chassis.edge import Endpoint
+from services.chassis.service import PUBLIC, endpoints
+from services.chassis.uow import Foundation
+from services.contracts.actors import Actor, Role
+from services.registry.service import RegistryService
+from tests.builders.roster import row, xlsx
+from tests.fixtures.services import KEYS
+from tests.integration.registry.conftest import ADMIN, Act
+
+HOME = "services.registry.service:RegistryService"
+ALL = endpoints(RegistryService)
+OWN = {n: e for n, e in ALL.items() if e.request.__module__.endswith("commands.registry")}
+STAFF_ROLES = [role for role in Role if role is not Role.SERVICE]
+
+
+def token(*roles: Role) -> str:
+    """A signed token of somebody with these roles over the county."""
+    who = Actor(id=str(UUID(int=5)), name="某人", roles=roles, divisions=("421083",))
+    return ActorSigner(KEYS["ACTOR_SIGNING_KEY"]).token(who)
+
+
+def answer(
+    endpoint: Endpoint, foundation: Foundation, body: dict[str, Any], actor_token: str | None
+) -> dict[str, Any]:
+    """What the door answers; whoever gets past it fails the test."""
+
+    def nobody_gets_here(*_: object) -> None:
+        pytest.fail("got past the door")
+
+    context: dict[str, Any] = {"in_child": True}  # where a child's door is asked as well
+    if actor_token:
+        context["actor_token"] = actor_token
+    return endpoint.answer(foundation, nobody_gets_here, body, context, home=HOME)
+
+
+def test_only_signing_in_and_the_places_are_public() -> None:
+    """Everything else needs a token."""
+    assert {n for n, e in OWN.items() if e.access is PUBLIC} == {"sign_in", "list_divisions"}
+
+
+@pytest.mark.parametrize("name", sorted(n for n, e in OWN.items() if e.access is not PUBLIC))
+def test_every_door_is_shut_to_other_posts(name: str, foundation: Foundation) -> None:
+    """Without a token, with a forged one, and with each post that is not admitted."""
+    endpoint = OWN[name]
+    assert not isinstance(endpoint.access, type(PUBLIC))
+    body: dict[str, Any] = {}
+    assert answer(endpoint, foundation, body, None)["error"]["code"] == "unauthenticated"
+    forged = token(Role.SYSTEM_ADMIN)[:-4] + "AAAA"
+    assert answer(endpoint, foundation, body, forged)["error"]["code"] == "unauthenticated"
+    for role in STAFF_ROLES:
+        if role not in endpoint.access:
+            refused = answer(endpoint, foundation, body, token(role))
+            assert refused["error"]["code"] == "forbidden", role
+
+
+def test_administrators_see_no_people_and_readers_change_nothing() -> None:
+    """Three separate powers: who runs the system, who works with people, who looks on."""
+    about_people = {
+        "read_person", "read_household", "search_people", "find_by_identity", "list_people",
+        "reveal_identity", "list_changes", "list_households", "register_household",
+    }  # fmt: skip
+    for name in about_people:
+        assert not {Role.SYSTEM_ADMIN, Role.SECURITY_ADMIN} & set(OWN[name].access), name  # type: ignore[arg-type]
+    for name, endpoint in OWN.items():
+        if endpoint.writes and endpoint.access is not PUBLIC and name != "change_password":
+            assert not {Role.LEADER, Role.AUDITOR} & set(endpoint.access), name  # type: ignore[arg-type]
+
+
+def test_who_asks_for_an_account_is_not_all_who_may_confirm() -> None:
+    """There is always a post that confirms without having asked."""
+    asks = set(OWN["request_account_change"].access)  # type: ignore[arg-type]
+    confirms = set(OWN["confirm_account_change"].access)  # type: ignore[arg-type]
+    assert confirms - asks
+
+
+def test_an_import_runs_in_a_process_of_its_own(
+    act: Act, foundation: Foundation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the door through the child and the reader to the tables; asked twice, done once."""
+    monkeypatch.setenv("AMQP_URI", "amqp://nowhere")
+    monkeypatch.setenv("REGISTRY_DATABASE_URL", foundation.settings.database_url)
+    monkeypatch.setenv("ZHIDA_MODE", "test")
+    with act(ADMIN) as uow:
+        file_id = files.write(uow, "r.xlsx", xlsx([row()]), "x", division="421083")
+    body = {"file_id": str(file_id), "first_month": "2026-11"}
+    context = {"actor_token": token(Role.COUNTY_DECIDER), "idempotency_key": "k-1"}
+    door = OWN["import_roster"]
+    first, again = (
+        door.answer(foundation, lambda *_: None, body, context, home=HOME) for _ in range(2)
+    )
+    assert (first["ok"]["accepted"], first["ok"]["error_count"]) == (1, 0)
+    assert again["ok"] == first["ok"]
+    other = body | {"first_month": "2026-12"}
+    refused = door.answer(foundation, lambda *_: None, other, context, home=HOME)
+    assert refused["error"]["reason"] == "idempotency_key_reused"
