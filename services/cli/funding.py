@@ -119,6 +119,17 @@ def send_back(
 
 
 @cycle.command()
+def discard(
+    batch: Batch,
+    reason: Annotated[str, typer.Option(help="撤销理由")],
+    as_json: Json = False,
+) -> None:
+    """撤销无人签署的批次；应发款仍为应付。"""
+    view = session.call(c.DiscardBatch(batch=batch, reason=reason))
+    present(view, as_json, lambda: _batch(view))
+
+
+@cycle.command()
 def lock(batch: Batch, as_json: Json = False) -> None:
     """锁定：记账、占用预算；其间死亡、变更的当场撤出。"""
     with notes.status("锁定中"):

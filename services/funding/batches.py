@@ -13,6 +13,7 @@ from services.contracts.actors import ROLE_LABELS, Role
 from services.contracts.commands.funding import (
     BatchKind,
     BatchView,
+    DiscardBatch,
     FiveSumsView,
     OpenBatch,
     OpenRepayment,
@@ -147,6 +148,31 @@ def open_repayment(uow: UnitOfWork, command: OpenRepayment) -> BatchView:
     if not left:
         raise Conflict("该批次没有待补发的付款", advice="失败的付款已经补发或正在补发")
     return view(uow, create(uow, "repayment", failed.month, of_batch=failed.id))
+
+
+def discard(uow: UnitOfWork, command: DiscardBatch) -> BatchView:
+    """Give up a batch that nobody has signed; what it would have paid is owed as before."""
+    batch = find(uow, command.batch, lock=True)
+    if not command.reason.strip():
+        raise Invalid("撤销须写明理由", field="reason", advice="请填写撤销理由")
+    advance(batch, Step.DISCARD)
+    place = {"batch": batch.id, "reason": f"批次撤销：{command.reason.strip()}"}
+    uow.session.execute(
+        text(
+            "UPDATE payment_due pd SET live = false FROM payment p"
+            " WHERE p.id = pd.payment_id AND p.batch_id = :batch AND pd.live"
+        ),
+        place,
+    )
+    uow.session.execute(
+        text(
+            "UPDATE payment SET state = 'voided', reason = :reason"
+            " WHERE batch_id = :batch AND state = 'draft'"
+        ),
+        place,
+    )
+    uow.audit("batch_discarded", "batch", batch.id, reason=command.reason.strip())
+    return view(uow, batch)
 
 
 def create(

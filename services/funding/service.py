@@ -141,6 +141,11 @@ class FundingService(Service):
         """退回."""
         return signing.send_back(uow, request)
 
+    @command(c.DiscardBatch, roles=CLERK)
+    def discard_batch(self, uow: UnitOfWork, request: c.DiscardBatch) -> c.BatchView:
+        """撤销未签署的批次."""
+        return batches.discard(uow, request)
+
     @command(c.LockBatch, roles=HANDLERS)
     def lock_batch(self, uow: UnitOfWork, request: c.LockBatch) -> c.BatchView:
         """锁定."""

@@ -130,6 +130,13 @@ class SendBackBatch(Command[BatchView], frozen=True, kw_only=True):
     reason: str
 
 
+class DiscardBatch(Command[BatchView], frozen=True, kw_only=True):
+    """Give up a batch that nobody has signed yet."""
+
+    batch: str
+    reason: str
+
+
 class LockBatch(Command[BatchView], frozen=True, kw_only=True):
     """Lock what both signed: the ledger and the budget take it; the stop list is joined again."""
 

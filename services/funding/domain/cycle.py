@@ -47,6 +47,7 @@ class Step(StrEnum):
     REVIEW = "review"
     RELEASE = "release"
     SEND_BACK = "send_back"
+    DISCARD = "discard"
     LOCK = "lock"
     VOID = "void"
     EXPORT = "export"
@@ -59,6 +60,7 @@ STEP_LABELS: dict[Step, str] = {
     Step.REVIEW: "审核",
     Step.RELEASE: "核拨",
     Step.SEND_BACK: "退回",
+    Step.DISCARD: "撤销",
     Step.LOCK: "锁定",
     Step.VOID: "作废",
     Step.EXPORT: "生成银行文件",
@@ -75,6 +77,11 @@ MOVES: dict[Step, dict[State, State]] = {
     Step.REVIEW: {State.CHECKED: State.REVIEWED},
     Step.RELEASE: {State.REVIEWED: State.RELEASED},
     Step.SEND_BACK: {State.REVIEWED: State.COMPUTED, State.RELEASED: State.COMPUTED},
+    Step.DISCARD: {
+        State.OPEN: State.VOIDED,
+        State.COMPUTED: State.VOIDED,
+        State.CHECKED: State.VOIDED,
+    },
     Step.LOCK: {State.RELEASED: State.LOCKED},
     Step.VOID: {State.LOCKED: State.VOIDED},
     Step.EXPORT: {State.LOCKED: State.SENT},

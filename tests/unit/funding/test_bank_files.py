@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import openpyxl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.funding import bank_sheet, policies
@@ -69,6 +69,7 @@ def test_fixed_text_comes_back_as_it_went(lines: list[BankLine]) -> None:
     ]
 
 
+@settings(deadline=None, max_examples=40)  # a workbook takes its time on a busy machine
 @given(lines=bank_lines)
 def test_workbook_comes_back_as_it_went(lines: list[BankLine]) -> None:
     """The same for the workbook; amounts survive being cells, equal input gives equal bytes."""

@@ -30,10 +30,11 @@ def test_steps_follow_the_order_of_the_work(steps: list[Step]) -> None:
     for step in steps:
         allowed = {
             Step.COMPUTE: not signatures and not locked and not voided,
-            Step.CHECK: state in (State.COMPUTED, State.CHECKED),
-            Step.REVIEW: checked and not signatures,
+            Step.CHECK: not voided and state in (State.COMPUTED, State.CHECKED),
+            Step.REVIEW: not voided and checked and not signatures,
             Step.RELEASE: signatures == [Step.REVIEW] and not locked,
             Step.SEND_BACK: bool(signatures) and not locked,
+            Step.DISCARD: not signatures and not locked and not voided,
             Step.LOCK: len(signatures) == 2 and not locked,
             Step.VOID: locked and not sent and not voided,
             Step.EXPORT: locked and not sent and not voided,
@@ -56,7 +57,7 @@ def test_steps_follow_the_order_of_the_work(steps: list[Step]) -> None:
                 signatures, checked = [], False
             case Step.LOCK:
                 locked = True
-            case Step.VOID:
+            case Step.VOID | Step.DISCARD:
                 voided = True
             case Step.EXPORT:
                 sent = True
