@@ -13,6 +13,9 @@ from services.chassis.uow import UnitOfWork
 from services.contracts.divisions import county
 from services.contracts.events.funding import CycleLocked, EntitlementEnded, EntitlementGranted
 
+MONTHLY = "monthly"
+"""The kind of a batch that pays a month; one-off aid and re-payments lock no month."""
+
 
 def keep(uow: UnitOfWork, events: Sequence[EntitlementGranted | EntitlementEnded]) -> None:
     """Granted and ended may come in any order; an end stays an end."""
@@ -73,7 +76,9 @@ def running(*, or_ended_by: str | None = None) -> ColumnElement[bool]:
 
 def month_locked(uow: UnitOfWork, events: Sequence[CycleLocked]) -> None:
     """Note the months that are paid: decisions for them are no longer simply corrected."""
-    rows = {(county(event.division), event.month) for event in events}
+    rows = {(county(e.division), e.month) for e in events if e.kind == MONTHLY}
+    if not rows:
+        return
     uow.session.execute(
         insert(LockedMonth)
         .values([{"division": division, "month": month} for division, month in rows])

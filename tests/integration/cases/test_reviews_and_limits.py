@@ -377,7 +377,7 @@ def test_a_wrong_decision_is_corrected_until_its_month_is_locked(town: Town) -> 
                     batch_id=UUID(int=1),
                     division=world.COUNTY,
                     month=date(2026, 11, 1),
-                    kind="regular",
+                    kind="monthly",
                     payments=1,
                     total_fen=66_000,
                 )
