@@ -29,6 +29,9 @@ from services.portal.writing import money, month
 SHOWN = 60
 """Entries of the timeline on the page; all changes have a page of their own."""
 
+LOOKS = frozenset({"person.looked_up", "person.revealed"})
+"""Somebody looked: noted in the audit log and under 变更记录, but nothing that happened to anyone."""
+
 CASES_TOLD = 5
 """How many of the latest cases are told step by step; older ones by a line."""
 
@@ -77,6 +80,8 @@ def _batch_days(desk: Desk) -> dict[UUID, date]:
 
 def _changed(changes: list[ChangeLine]) -> Iterator[Entry]:
     for line in changes:
+        if line.action in LOOKS:
+            continue
         detail = "　".join(part for part in (line.detail, line.actor) if part)
         yield Entry(
             at=line.at,

@@ -249,7 +249,7 @@ def test_from_the_window_to_the_bank(
     window.page.get_by_role("link", name="查看家庭档案").click()
     window.says("时间线")
     timeline = window.page.locator(".timeline-list").inner_text()
-    for words in ("受理", "公示", "建档", "农村低保"):
+    for words in ("登记建户", "受理", "公示", "农村最低生活保障", "已到账"):
         assert words in timeline
 
 
@@ -257,7 +257,7 @@ def test_every_count_on_the_desk_is_the_length_of_its_list(enter: Enter) -> None
     """A number that leads to a list of another length is a lie."""
     officer = enter("intake")
     counts = {
-        link.get_attribute("href"): int(link.locator("b").inner_text().replace(",", ""))
+        link.get_attribute("href"): int((link.locator("b").text_content() or "").replace(",", ""))
         for link in officer.page.locator("a.count, .group-list a[href^='/cases?bucket=']").all()
     }
     assert counts

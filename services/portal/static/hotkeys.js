@@ -65,3 +65,12 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("click", (event) => { if (event.target.closest("[data-print]")) window.print(); });
+
+// A table that scrolls sideways and holds nothing to focus can be scrolled by keys too.
+const reachScrollers = () => {
+  for (const frame of document.querySelectorAll(".table-wrap:not([tabindex])")) {
+    if (frame.scrollWidth > frame.clientWidth && !frame.querySelector("a, button, input, select")) frame.tabIndex = 0;
+  }
+};
+reachScrollers();
+window.addEventListener("resize", reachScrollers);
