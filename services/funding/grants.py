@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.chassis.uow import UnitOfWork
@@ -367,7 +367,7 @@ def _void_decision(uow: UnitOfWork, event: CaseDecided) -> None:
 
 
 def _end(uow: UnitOfWork, event: CaseDecided) -> None:
-    """A review ends what its person has (or the named benefits), after the month of decision."""
+    """A review ends what its person has, or the named benefits of those named, from next month."""
     named = [granted.benefit for granted in event.benefits]
     covering = select(CoverageRow.entitlement_id).where(
         CoverageRow.person_id == event.applicant_person_id, CoverageRow.active
@@ -378,7 +378,13 @@ def _end(uow: UnitOfWork, event: CaseDecided) -> None:
         ~EntitlementRow.one_off,
     )
     if named:
-        statement = statement.where(EntitlementRow.benefit.in_(named))
+        people = {person for granted in event.benefits for person in granted.covered_person_ids}
+        held = select(CoverageRow.entitlement_id).where(
+            CoverageRow.person_id.in_(people), CoverageRow.active
+        )
+        statement = statement.where(
+            EntitlementRow.benefit.in_(named), EntitlementRow.id.in_(held) if people else true()
+        )
     else:
         statement = statement.where(
             EntitlementRow.id.in_(covering)

@@ -17,7 +17,11 @@ from services.contracts.commands.registry import (
 )
 from services.contracts.errors import Conflict, Forbidden, Invalid
 from services.contracts.events.cases import CaseDecided, PublicityOpened
-from services.contracts.events.funding import EntitlementGranted, EntitlementQuoted
+from services.contracts.events.funding import (
+    EntitlementEnded,
+    EntitlementGranted,
+    EntitlementQuoted,
+)
 from services.contracts.events.registry import BenefitCarriedOver
 from services.contracts.ids import new_id
 from tests.builders.city import City
@@ -97,9 +101,9 @@ def to_the_decision(city: City, staff: Staff, view: c.CaseView, income_fen: int)
     return city.ask(staff["clerk"], c.EndPublicity(case_id=case_id))
 
 
-def carry_over(city: City, family: HouseholdView, benefit: str) -> None:
-    """A benefit of the roster for the head, as registry's import tells of it."""
-    head = family.members[0].person_id
+def carry_over(city: City, family: HouseholdView, benefit: str, *, member: int = 0) -> None:
+    """A benefit of the roster for a member, as registry's import tells of it."""
+    head = family.members[member].person_id
     with city.begin("registry") as uow:
         uow.emit(
             BenefitCarriedOver(
@@ -252,3 +256,40 @@ def test_6_who_registered_investigated_or_is_kin_does_not_decide(city: City, sta
     assert len(city.said(EntitlementQuoted)) == 1
     (granted,) = city.said(EntitlementGranted)
     assert granted.case_id == view.case_id
+
+
+def test_a_review_ends_the_benefit_of_its_person_alone(city: City, staff: Staff) -> None:
+    """Two members on 护理补贴: ending one's leaves the other's."""
+    wife = NewMember(
+        name="周腊梅",
+        identity_number=identity(2, "19630819"),
+        relation="配偶",
+        disability="肢体二级",
+    )
+    family = household(city, staff, disability="肢体一级", others=(wife,))
+    for member in (0, 1):
+        carry_over(city, family, "disability_care", member=member)
+    held = city.ask(
+        staff["clerk"], c.ListCases(person_id=family.members[1].person_id, kind="carried_over")
+    )
+    review = city.ask(
+        staff["clerk"],
+        c.OpenReview(case_id=held.cases[0].case_id, cause="expired", reason="残疾人证到期"),
+    )
+    pair = tuple(UUID(staff[desk].id) for desk in ("village_officer", "reviewer"))
+    city.ask(
+        staff["reviewer"],
+        c.RecordInvestigation(
+            case_id=review.case_id,
+            investigators=pair,
+            signed_by=pair,
+            household_signed=True,
+            finding="未换证",
+        ),
+    )
+    city.ask(
+        staff["decider"],
+        c.Decide(case_id=review.case_id, outcome="ended", reason="残疾人证到期未换"),
+    )
+    (ended,) = city.said(EntitlementEnded)
+    assert ended.person_ids == (family.members[1].person_id,)
