@@ -24,6 +24,8 @@ from services.contracts.money import Fen, fen
 E = TypeVar("E", bound=Enum)
 
 _EIGHT_DIGITS = re.compile(r"(\d{4})[-./年]?(\d{1,2})[-./月]?(\d{1,2})日?")
+_IN_A_ROW = re.compile(r"(\w+)\[(\d+)\]\.(\w+)")
+"""How services name a field of a list, ``members[2].phone``; on a page it is ``phone-2``."""
 _SPACES = re.compile(r"[\s\-－—]+")
 
 
@@ -50,7 +52,8 @@ def problems_of(error: ZhidaError) -> tuple[Problem, ...]:
     """The lines an error puts into the error summary."""
     if isinstance(error, Refused):
         return error.problems
-    return (Problem(error.message, error.field, error.advice),)
+    field = _IN_A_ROW.sub(r"\3-\2", error.field) if error.field else None
+    return (Problem(error.message, field, error.advice),)
 
 
 def half_width(text: str) -> str:

@@ -30,7 +30,7 @@ SHOWN = 60
 """Entries of the timeline on the page; all changes have a page of their own."""
 
 LOOKS = frozenset({"person.looked_up", "person.revealed"})
-"""Somebody looked: noted in the audit log and under 变更记录, but nothing that happened to anyone."""
+"""Somebody looked: kept in the audit log and under 变更记录, but nothing that happened to them."""
 
 CASES_TOLD = 5
 """How many of the latest cases are told step by step; older ones by a line."""

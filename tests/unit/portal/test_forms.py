@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 from starlette.datastructures import FormData
 
+from services.contracts.errors import Invalid
 from services.portal.forms import Form, Refused, problems_of
 
 
@@ -73,3 +74,9 @@ def test_all_problems_come_at_once() -> None:
 def test_what_was_typed_is_kept() -> None:
     """A refused form shows what was typed, not what was understood."""
     assert form(amount="1,2x").typed("amount") == "1,2x"
+
+
+def test_a_service_names_the_cell_of_a_grid() -> None:
+    """The error summary leads to the very cell: ``members[2].phone`` stands as ``phone-2``."""
+    refusal = Invalid("不是电话号码", field="members[2].phone", advice="请填 11 位手机号")
+    assert problems_of(refusal)[0].field == "phone-2"
