@@ -125,7 +125,7 @@ SPOILERS: dict[str, Callable[[Evidence], Evidence]] = {
     ),
     "accounts_are_known": in_file("bank_file", "账号", "6217000000000000000"),
     "two_signatures": in_database(
-        "funding", one_row("signature", "withdrawn = true", "seat = 'review'")
+        "funding", "UPDATE signature SET withdrawn = true WHERE seat = 'review'"
     ),
     "the_dead_get_nothing": lambda found: in_database(
         "funding",
