@@ -82,7 +82,8 @@ def _changed(changes: list[ChangeLine]) -> Iterator[Entry]:
     for line in changes:
         if line.action in LOOKS:
             continue
-        detail = "　".join(part for part in (line.detail, line.actor) if part)
+        said = "" if line.detail.isascii() else line.detail  # a bare code or count says nothing
+        detail = "　".join(part for part in (said, line.actor) if part)
         yield Entry(
             at=line.at,
             on=line.business_on,
