@@ -6,6 +6,8 @@ Province ``42``, prefecture ``4210``, county ``421083``, town ``421083108``, vil
 
 from __future__ import annotations
 
+from functools import cache
+
 LEVELS = {2: "province", 4: "prefecture", 6: "county", 9: "town", 12: "village"}
 
 
@@ -19,6 +21,7 @@ def level(code: str) -> str:
     return LEVELS[len(code)]
 
 
+@cache
 def path(code: str) -> str:
     """The code as routing-key words: ``421083108007`` → ``42.10.83.108.007``."""
     level(code)

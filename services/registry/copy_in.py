@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -16,12 +17,15 @@ from sqlalchemy.orm import Session
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _ROWS_A_BLOCK = 500
 
+NULL = "\\N"
+"""No value, in COPY's text form."""
+
 
 class _Lines(io.RawIOBase):
-    """Reads rows as COPY text, made as they are asked for: nothing is held but a block."""
+    """Reads lines as a file, made as they are asked for: nothing is held but a block."""
 
-    def __init__(self, rows: Iterable[Sequence[Any]]) -> None:
-        self._blocks = _blocks(rows)
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._blocks = _blocks(lines)
         self._left = b""
         self.count = 0
 
@@ -47,7 +51,12 @@ def copy_rows(
     session: Session, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> int:
     """COPY ``rows`` (values in the order of ``columns``) into ``table``; how many they were."""
-    lines = _Lines(rows)
+    return copy_lines(session, table, columns, ("\t".join(map(_value, row)) for row in rows))
+
+
+def copy_lines(session: Session, table: str, columns: Sequence[str], written: Iterable[str]) -> int:
+    """COPY rows that are written already, a line each in COPY's text form."""
+    lines = _Lines(written)
     cursor = session.connection().connection.cursor()
     try:
         cursor.copy_expert(f"COPY {table} ({', '.join(columns)}) FROM STDIN", lines, size=1 << 18)
@@ -56,14 +65,9 @@ def copy_rows(
     return lines.count
 
 
-def _blocks(rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
-    block: list[str] = []
-    for row in rows:
-        block.append("\t".join(map(_value, row)))
-        if len(block) == _ROWS_A_BLOCK:
-            yield ("\n".join(block) + "\n").encode()
-            block = []
-    if block:
+def _blocks(lines: Iterable[str]) -> Iterator[bytes]:
+    pending = iter(lines)
+    while block := list(islice(pending, _ROWS_A_BLOCK)):
         yield ("\n".join(block) + "\n").encode()
 
 
@@ -76,7 +80,7 @@ def _text(value: str) -> str:
 
 
 _WRITERS: dict[type, Callable[[Any], str]] = {
-    type(None): lambda _: "\\N",
+    type(None): lambda _: NULL,
     str: _text,
     bytes: lambda value: "\\\\x" + value.hex(),
     bool: lambda value: "t" if value else "f",

@@ -304,6 +304,7 @@ class _Checker:
         self.gazetteer = gazetteer
         self.officers = officers
         self.looked_after = {scope for scopes in officers.values() for scope in scopes}
+        self.staffed: dict[str, bool] = {}
         self.today = today
         self.formulas = formulas
         self.merged = merged
@@ -558,7 +559,11 @@ class _Checker:
         return text
 
     def _has_officer(self, division: str) -> bool:
-        return any(division[:n] in self.looked_after for n in (12, 9, 6))
+        known = self.staffed.get(division)
+        if known is None:
+            known = any(division[:n] in self.looked_after for n in (12, 9, 6))
+            self.staffed[division] = known
+        return known
 
     def _account(self, row: int, raw: Cell, text: str) -> str:
         if not text:
