@@ -238,6 +238,11 @@ def _tell_of_new(uow: UnitOfWork, household: Household, people: Sequence[Person]
 
 
 def _refuse_known(uow: UnitOfWork, index: bytes) -> None:
+    """Raise ``Conflict`` when the number is on record; two windows at once wait for one another."""
+    uow.session.execute(
+        text("SELECT pg_advisory_xact_lock(:key)"),
+        {"key": int.from_bytes(index[:8], "big", signed=True)},
+    )
     row = uow.session.execute(
         select(Person.division, Household.number)
         .join(Household, Household.id == Person.household_id)

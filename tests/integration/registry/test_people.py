@@ -1,6 +1,7 @@
 """People on record: found again by anyone who may look, readable by nobody in the database."""
 
 import json
+import threading
 
 import pytest
 from sqlalchemy import text, update
@@ -110,6 +111,29 @@ def test_the_same_person_is_not_registered_twice(act: Act) -> None:
     old = identity(1)[:6] + identity(1)[8:17]
     with act() as uow, pytest.raises(Conflict, match=r"沈庙村户 4210831082040001"):
         register(uow, member(1, identity_number=old))
+
+
+def test_two_windows_at_once_register_one_person(act: Act) -> None:
+    """The second waits for the first, and is told where the person is by then."""
+    answers: list[object] = []
+    barrier = threading.Barrier(2)
+
+    def window() -> None:
+        barrier.wait()
+        try:
+            with act() as uow:
+                answers.append(register(uow))
+        except Conflict as refused:
+            answers.append(refused)
+
+    with act():
+        pass
+    threads = [threading.Thread(target=window) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(type(answer).__name__ for answer in answers) == ["Conflict", "tuple"]
 
 
 def test_the_database_refuses_the_same_number_twice(act: Act) -> None:
