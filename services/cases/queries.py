@@ -27,6 +27,10 @@ MOST = 200
 # -- buckets: one predicate, for the count and for the list ------------------------------------
 
 
+_UNFINISHED = (*OPEN, State.DECIDED.value)
+_ON_THE_DESK = or_(CaseRow.state.in_(_UNFINISHED), CaseRow.returned)
+
+
 def _at(step: StepCode) -> ColumnElement[bool]:
     return CaseRow.current.contains([step.value])
 
@@ -54,7 +58,7 @@ def buckets(today: date, staff_id: UUID | None) -> dict[str, tuple[str, ColumnEl
         "review": ("复核待办", and_(CaseRow.kind == "review", CaseRow.state.in_(OPEN))),
         "mine": (
             "我的首问件",
-            and_(CaseRow.first_officer_id == staff_id, CaseRow.state.in_([*OPEN, "decided"])),
+            and_(CaseRow.first_officer_id == staff_id, CaseRow.state.in_(_UNFINISHED)),
         ),
     }
 
@@ -64,10 +68,8 @@ def read_desk(uow: UnitOfWork, query: c.ReadDesk) -> list[c.DeskCount]:
     found = buckets(uow.today(), uow.actor.staff_id)
     counted = select(
         *(func.count().filter(predicate).label(name) for name, (_, predicate) in found.items())
-    ).where(_in_sight(uow, query.division), CaseRow.state.in_([*OPEN, "decided", "closed"]))
-    counts = uow.session.execute(
-        counted.where(or_(CaseRow.state.in_([*OPEN, "decided"]), CaseRow.returned))
-    ).one()
+    ).where(_in_sight(uow, query.division), _ON_THE_DESK)
+    counts = uow.session.execute(counted).one()
     return [
         c.DeskCount(bucket=name, label=label, count=counts[place])
         for place, (name, (label, _)) in enumerate(found.items())
@@ -102,10 +104,7 @@ def _filtered(uow: UnitOfWork, query: c.ListCases) -> Select[CaseRow]:
                 field="bucket",
                 advice=f"可选：{'、'.join(known)}",
             )
-        statement = statement.where(
-            known[query.bucket][1],
-            or_(CaseRow.state.in_([*OPEN, "decided"]), CaseRow.returned),
-        )
+        statement = statement.where(known[query.bucket][1], _ON_THE_DESK)
     for column, wanted in (
         (CaseRow.item, query.item),
         (CaseRow.kind, query.kind),
@@ -320,10 +319,10 @@ def overdue_by_state(uow: UnitOfWork) -> dict[str, int]:
     late = case((CaseRow.due_on < uow.today(), 1), else_=0)
     rows = uow.session.execute(
         select(CaseRow.state, func.count(), func.sum(late))
-        .where(CaseRow.state.in_([*OPEN, "decided"]))
+        .where(CaseRow.state.in_(_UNFINISHED))
         .group_by(CaseRow.state)
     )
-    counts = dict.fromkeys([*OPEN, "decided"], 0)
+    counts = dict.fromkeys(_UNFINISHED, 0)
     overdue = 0
     for state, count, passed in rows:
         counts[state] = count

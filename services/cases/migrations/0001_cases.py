@@ -212,6 +212,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("case_no", name=op.f("uq_case_file_case_no")),
         sa.UniqueConstraint("source_key", name=op.f("uq_case_file_source_key")),
     )
+    op.create_index(
+        "ix_case_file_by_limit",
+        "case_file",
+        [sa.literal_column("coalesce(due_on, date '9999-12-31')"), "id"],
+        unique=False,
+    )
     op.create_index("ix_case_file_household", "case_file", ["household_id"], unique=False)
     op.create_index(
         "ix_case_file_import",
@@ -230,6 +236,13 @@ def upgrade() -> None:
     )
     op.create_index(
         "ix_case_file_people", "case_file", ["person_ids"], unique=False, postgresql_using="gin"
+    )
+    op.create_index(
+        "ix_case_file_returned",
+        "case_file",
+        ["division"],
+        unique=False,
+        postgresql_where=sa.text("returned"),
     )
     op.create_index(
         "ix_case_file_running",
@@ -435,6 +448,9 @@ def downgrade() -> None:
         postgresql_using="gin",
         postgresql_where=sa.text("outcome = 'granted'"),
     )
+    op.drop_index(
+        "ix_case_file_returned", table_name="case_file", postgresql_where=sa.text("returned")
+    )
     op.drop_index("ix_case_file_people", table_name="case_file", postgresql_using="gin")
     op.drop_index(
         "ix_case_file_open",
@@ -448,6 +464,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("import_id IS NOT NULL"),
     )
     op.drop_index("ix_case_file_household", table_name="case_file")
+    op.drop_index("ix_case_file_by_limit", table_name="case_file")
     op.drop_table("case_file")
     op.drop_table("subscription")
     op.drop_index("ix_outbox_subject", table_name="outbox")
