@@ -35,7 +35,7 @@ def load(
     as_json: Json = False,
 ) -> None:
     """载入国务院办公厅的放假安排；在办案件的期限随之重算并留痕。"""
-    off, work = _read(file)
+    off, work = read_notice(file)
     years = {day.year for day in (*off, *work)}
     if len(years) != 1:
         raise Invalid("文件应只含一个年份的日期", field="file", advice="请一年一个文件")
@@ -50,7 +50,8 @@ def load(
     )
 
 
-def _read(file: Path) -> tuple[list[date], list[date]]:
+def read_notice(file: Path) -> tuple[list[date], list[date]]:
+    """Days off and make-up days of a file; ``Invalid`` naming the line that is wrong."""
     off: list[date] = []
     work: list[date] = []
     try:
