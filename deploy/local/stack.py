@@ -134,9 +134,10 @@ def down() -> bool:
 
 
 def erase() -> bool:
-    """Stop everything and remove the servers' data and the keys to it; as `down`."""
+    """Stop everything; remove data, mail, logs and the keys to it; as `down`."""
     ran = down()
-    shutil.rmtree(state_root(), ignore_errors=True)
+    for folder in (state_root(), MAIL, LOGS):
+        shutil.rmtree(folder, ignore_errors=True)
     FILE.unlink(missing_ok=True)
     KEYS.unlink(missing_ok=True)
     return ran
