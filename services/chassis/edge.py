@@ -204,16 +204,18 @@ class DrainingQueueConsumer(QueueConsumer):
     lets a ``ConnectionResetError`` at acknowledgement kill the container.
     """
 
-    _unsettled = 0
+    def __init__(self) -> None:
+        self._in_hand: set[int] = set()
+        super().__init__()
 
     def handle_message(self, provider: Any, body: Any, message: Any) -> None:
         """Count the message in."""
-        self._unsettled += 1
+        self._in_hand.add(id(message))
         super().handle_message(provider, body, message)
 
     def ack_message(self, message: Any) -> None:
         """Acknowledge where the connection still stands; the broker redelivers otherwise."""
-        self._unsettled -= 1
+        self._in_hand.discard(id(message))
         try:
             super().ack_message(message)
         except (OSError, AMQPError):
@@ -221,7 +223,7 @@ class DrainingQueueConsumer(QueueConsumer):
 
     def requeue_message(self, message: Any) -> None:
         """Give the message back."""
-        self._unsettled -= 1
+        self._in_hand.discard(id(message))
         try:
             super().requeue_message(message)
         except (OSError, AMQPError):
@@ -230,12 +232,12 @@ class DrainingQueueConsumer(QueueConsumer):
     def on_iteration(self) -> None:
         """Stop only when no consumer and no message is left."""
         self._cancel_consumers_if_requested()
-        if not self._consumers and self._unsettled <= 0:
+        if not self._consumers and not self._in_hand:
             self.should_stop = True
 
     def on_connection_revived(self) -> None:
         """What was in hand on the old connection comes again: it is not ours to settle."""
-        self._unsettled = 0
+        self._in_hand.clear()
 
 
 class EdgeConsumer(RpcConsumer):

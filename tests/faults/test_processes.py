@@ -35,33 +35,6 @@ def test_twenty_kills_with_full_hands(own_room: Room) -> None:
     assert own_room.depth(f"{QUEUE}.dead") == 0
 
 
-def test_only_the_poison_reaches_the_dead_letters(own_room: Room) -> None:
-    """A message that kills the process each time is alone when the broker's limit is reached."""
-    things = [uuid.uuid4() for _ in range(700)]
-    poison = uuid.uuid4()
-    own_room.start(uncured="impatient_suspects").until_ready().kill()
-    events = [noted(thing) for thing in things]
-    events.insert(350, noted(poison, trouble="die"))
-    own_room.emit(events, bulk=True)
-    starts = 0
-    while own_room.depth(f"{QUEUE}.dead") < 1:
-        process = own_room.start(uncured="impatient_suspects")
-        starts += 1
-        assert starts < 15
-        eventually(
-            lambda process=process: (  # type: ignore[misc]
-                not process.alive() or own_room.depth(f"{QUEUE}.dead") == 1
-            ),
-            60,
-        )
-    if not process.alive():
-        own_room.start(uncured="impatient_suspects")
-    eventually(lambda: len(own_room.effects()) >= len(things), 60)
-    assert sorted(own_room.effects()) == sorted(things)
-    (letter,) = own_room.take(f"{QUEUE}.dead")
-    assert str(poison) in str(letter.body)
-
-
 def test_a_frozen_relay_is_replaced(own_room: Room) -> None:
     """The holder stops breathing in mid-work: another replica relays within fifteen seconds."""
     first = own_room.start().until_ready()

@@ -22,6 +22,7 @@ from tests.bench import load
 from tests.bench.comparators import INSERT, consumer, stored
 
 WORKERS = 10
+PATIENCE_S = 120
 CONFIG = {"AMQP_URI": os.environ["AMQP_URI"], "max_workers": WORKERS, "serializer": "json"}
 
 
@@ -104,7 +105,7 @@ def main(warm_up: int, counted: int) -> None:
             ]
             total += how_many
             began = time.perf_counter()
-            with entrypoint_hook(container, "publish") as publish:
+            with entrypoint_hook(container, "publish", timeout=PATIENCE_S) as publish:
                 publish(readings)
             wait(total)
             print(time.perf_counter() - began, flush=True)
