@@ -253,15 +253,14 @@ def accounts_are_known(e: Evidence) -> Numbers:
 
 def two_signatures(e: Evidence) -> Numbers:
     """Each batch beyond its lock was signed by two people, neither its maker."""
-    batches = """SELECT count(*) FROM batch b
+    beyond = """SELECT count(*) FROM batch b
         WHERE b.state IN ('locked', 'sent', 'settled') AND b.kind <> 'urgent'"""
-    signed = (
-        batches
-        + """ AND (SELECT count(DISTINCT s.actor_id) FROM signature s WHERE s.batch_id = b.id
+    signed = """SELECT count(*) FROM batch b
+        WHERE b.state IN ('locked', 'sent', 'settled') AND b.kind <> 'urgent'
+        AND (SELECT count(DISTINCT s.actor_id) FROM signature s WHERE s.batch_id = b.id
              AND NOT s.withdrawn AND s.seat IN ('review', 'release')
              AND s.actor_id <> b.maker_id) = 2"""
-    )
-    return "已锁定批次", e.number("funding", batches), "两人签字的", e.number("funding", signed)
+    return "已锁定批次", e.number("funding", beyond), "两人签字的", e.number("funding", signed)
 
 
 def the_dead_get_nothing(e: Evidence) -> Numbers:
