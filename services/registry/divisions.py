@@ -54,7 +54,7 @@ def load(uow: UnitOfWork, command: LoadDivisions) -> int:
     try:
         places = {place.code: place for place in read_csv(io.StringIO(text))}
         rows = [_row(place) for place in places.values()]
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise Invalid(
             f"区划文件不可用：{error}",
             field="文件",
