@@ -138,8 +138,8 @@ def erase() -> bool:
     ran = down()
     for folder in (state_root(), MAIL, LOGS):
         shutil.rmtree(folder, ignore_errors=True)
-    FILE.unlink(missing_ok=True)
-    KEYS.unlink(missing_ok=True)
+    for file in (FILE, KEYS, RESULTS / "session"):
+        file.unlink(missing_ok=True)
     return ran
 
 
