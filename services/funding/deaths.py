@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +21,7 @@ from services.chassis.uow import UnitOfWork
 from services.contracts.errors import Invalid
 from services.contracts.events.funding import EntitlementGranted
 from services.contracts.events.registry import PersonDeathRevoked, PersonDied
-from services.funding import checking, grants, ledger, policy_book, terms, withdrawal
+from services.funding import checking, ledger, policy_book, terms, withdrawal
 from services.funding.domain.entitlement import last_month_after_death, split, work_out
 from services.funding.domain.ledger import Step
 from services.funding.domain.months import Month, first_day, shift
@@ -83,6 +83,15 @@ def on_death_revoked(uow: UnitOfWork, events: Sequence[PersonDeathRevoked]) -> N
             _reopen(uow, event)
 
 
+def stop_covered(uow: UnitOfWork, person_ids: Collection[uuid.UUID]) -> None:
+    """Stop those among some people who are on the stop list and have been granted something."""
+    known = uow.session.scalars(
+        select(StopRow).where(StopRow.person_id.in_(person_ids), StopRow.revoked_by.is_(None))
+    )
+    for death in known.all():
+        _stop(uow, death)
+
+
 def _enlist(uow: UnitOfWork, event: PersonDied) -> bool:
     """Put a person on the stop list; False when already there or revoked before it came."""
     revoked = uow.session.scalar(
@@ -113,7 +122,7 @@ def _enlist(uow: UnitOfWork, event: PersonDied) -> bool:
     return uow.session.scalar(taken) is not None
 
 
-def _stop(uow: UnitOfWork, event: PersonDied) -> None:
+def _stop(uow: UnitOfWork, event: PersonDied | StopRow) -> None:
     session = uow.session
     cause = death_cause(event.source_event_id)
     covering = session.scalars(
@@ -139,7 +148,7 @@ def _stop(uow: UnitOfWork, event: PersonDied) -> None:
 
 
 def _lose_member(
-    uow: UnitOfWork, entitlement: EntitlementRow, event: PersonDied, cause: str
+    uow: UnitOfWork, entitlement: EntitlementRow, event: PersonDied | StopRow, cause: str
 ) -> None:
     session = uow.session
     last = last_month_after_death(policy_book.benefit(entitlement.benefit), event.died_on)
@@ -165,13 +174,13 @@ def _lose_member(
     terms.replace_from(uow, entitlement.id, after, None)
     entitlement.state, entitlement.last_month = "ended", last
     entitlement.end_reason, entitlement.end_cause = DEATH_REASON, cause
-    uow.emit(*grants.ended_events(entitlement, [event.person_id]))
+    uow.emit(*terms.ended_events(entitlement, [event.person_id]))
 
 
 def _without(
     uow: UnitOfWork,
     entitlement: EntitlementRow,
-    event: PersonDied,
+    event: PersonDied | StopRow,
     left: Sequence[uuid.UUID],
     month: Month,
     cause: str,

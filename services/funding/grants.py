@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,14 +15,12 @@ from services.chassis.uow import UnitOfWork
 from services.contracts.errors import Invalid
 from services.contracts.events.cases import BenefitGranted, CaseDecided
 from services.contracts.events.funding import (
-    EntitlementClosed,
-    EntitlementEnded,
     EntitlementGranted,
     EntitlementRefused,
 )
 from services.contracts.ids import new_id
 from services.contracts.money import Fen
-from services.funding import policies, policy_book, terms, urgent
+from services.funding import deaths, policies, policy_book, terms, urgent
 from services.funding.domain.entitlement import LARGEST_FEN, split, work_out
 from services.funding.domain.exclusions import find
 from services.funding.domain.months import Month, first_day, month_of, shift
@@ -60,7 +58,10 @@ class _Books:
 
 
 def on_decided(uow: UnitOfWork, events: Sequence[CaseDecided]) -> None:
-    """Open, change or end entitlements as a batch of decisions says; each decision once."""
+    """Open, change or end entitlements as a batch of decisions says; each decision once.
+
+    A death may be known before the decision arrives: who is on the stop list is stopped here.
+    """
     policy_book.install(uow)
     fresh = _not_yet_taken(uow, events)
     _open_all(uow, [event for event in fresh if _is_plain(event)])
@@ -76,6 +77,16 @@ def on_decided(uow: UnitOfWork, events: Sequence[CaseDecided]) -> None:
         elif event.outcome == "granted":
             _open_all(uow, [event])
             _reconcile(uow, event)
+    uow.session.flush()
+    deaths.stop_covered(
+        uow,
+        {
+            person
+            for event in fresh
+            for granted in event.benefits
+            for person in granted.covered_person_ids
+        },
+    )
 
 
 def _is_plain(event: CaseDecided) -> bool:
@@ -491,35 +502,7 @@ def _stop(
             .where(DueRow.entitlement_id == row.id, DueRow.state == "owed")
             .values(state="closed", closed_reason=reason)
         )
-    uow.emit(*ended_events(row, covered))
-
-
-def ended_events(
-    row: EntitlementRow, covered: Iterable[uuid.UUID]
-) -> tuple[EntitlementEnded, EntitlementClosed]:
-    """The fact that an entitlement ended: with its reason for us, without it for other bureaus."""
-    never = row.last_month is None or row.last_month < row.from_month
-    ended = EntitlementEnded(
-        entitlement_id=row.id,
-        case_id=row.case_id,
-        household_id=row.household_id,
-        person_ids=tuple(covered),
-        benefit=row.benefit,
-        division=row.division,
-        last_month=None if never or row.last_month is None else first_day(row.last_month),
-        reason=row.end_reason or "",
-        child=row.child,
-    )
-    closed = EntitlementClosed(
-        entitlement_id=ended.entitlement_id,
-        household_id=ended.household_id,
-        person_ids=ended.person_ids,
-        benefit=ended.benefit,
-        division=ended.division,
-        last_month=ended.last_month,
-        child=ended.child,
-    )
-    return ended, closed
+    uow.emit(*terms.ended_events(row, covered))
 
 
 # --- imports --------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.chassis.service import ANYONE, Service, command, project, query, react
+from services.chassis.service import ANYONE, Service, command, every, project, query, react
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Role
 from services.contracts.commands import funding as c
@@ -26,6 +26,7 @@ from services.funding import (
     exporting,
     grants,
     locking,
+    metrics,
     projections,
     queries,
     quotes,
@@ -103,6 +104,11 @@ class FundingService(Service):
     def on_import_undone(self, uow: UnitOfWork, events: list[RosterImportUndone]) -> None:
         """Void what an import brought."""
         grants.on_import_undone(uow, [event.import_id for event in events])
+
+    @every(seconds=30)
+    def measure(self, uow: UnitOfWork) -> None:
+        """Gauges for Prometheus."""
+        metrics.measure(uow)
 
     # batches
 

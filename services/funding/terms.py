@@ -14,7 +14,11 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.chassis.uow import UnitOfWork
-from services.contracts.events.funding import RecoveryRaised
+from services.contracts.events.funding import (
+    EntitlementClosed,
+    EntitlementEnded,
+    RecoveryRaised,
+)
 from services.contracts.ids import new_id
 from services.contracts.money import Fen
 from services.funding import ledger
@@ -286,3 +290,31 @@ def pairs_of(uow: UnitOfWork, entitlement_ids: Iterable[uuid.UUID]) -> list[Pair
         .distinct()
     )
     return [(person, benefit) for person, benefit in found]
+
+
+def ended_events(
+    row: EntitlementRow, covered: Iterable[uuid.UUID]
+) -> tuple[EntitlementEnded, EntitlementClosed]:
+    """The fact that an entitlement ended: with its reason for us, without it for other bureaus."""
+    never = row.last_month is None or row.last_month < row.from_month
+    ended = EntitlementEnded(
+        entitlement_id=row.id,
+        case_id=row.case_id,
+        household_id=row.household_id,
+        person_ids=tuple(covered),
+        benefit=row.benefit,
+        division=row.division,
+        last_month=None if never or row.last_month is None else first_day(row.last_month),
+        reason=row.end_reason or "",
+        child=row.child,
+    )
+    closed = EntitlementClosed(
+        entitlement_id=ended.entitlement_id,
+        household_id=ended.household_id,
+        person_ids=ended.person_ids,
+        benefit=ended.benefit,
+        division=ended.division,
+        last_month=ended.last_month,
+        child=ended.child,
+    )
+    return ended, closed
