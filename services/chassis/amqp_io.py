@@ -126,6 +126,12 @@ def beat(connection: Connection) -> None:
     connection.heartbeat_check()
 
 
+def count(message: amqp.Message, header: str) -> int:
+    """A header that counts something; nonsense of a foreign publisher counts nothing."""
+    value = (message.headers or {}).get(header)
+    return value if isinstance(value, int) and value >= 0 else 0
+
+
 class Sending:
     """Messages on their way: which of them the broker has not settled, and which it refused."""
 

@@ -235,7 +235,7 @@ def _dead_letter(queue: str, position: int, message: amqp.Message) -> DeadLetter
         type=headers.get("cloudEvents:type") or message.properties.get("type"),
         reason=reason,
         died_at=str(headers.get("x-died-at", "")),
-        attempts=int(headers.get("x-attempts", 0)),
+        attempts=amqp_io.count(message, "x-attempts"),
         body=body[:2000],
     )
 
@@ -256,7 +256,7 @@ def redrive(uow: UnitOfWork, queues: list[str], command: RedriveDeadLetters) -> 
             event_id = (message.headers or {}).get("cloudEvents:id")
             if command.event_id and event_id != command.event_id:
                 continue
-            message.headers.pop("x-attempts", None)
+            (message.headers or {}).pop("x-attempts", None)
             publisher.publish_one(_copy(message), "", command.queue)
             channel.basic_ack(message.delivery_tag)
             count += 1

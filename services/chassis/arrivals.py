@@ -9,6 +9,7 @@ tail that never came, is seen and can be fetched from the archives.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -19,9 +20,13 @@ from sqlalchemy.orm import Session
 
 from services.chassis import topology
 from services.chassis.topology import WorkQueue
+from services.contracts.events import Audience
 
 ORIGIN_EXCHANGE = "x-origin-exchange"
 """Header of a copy from an archive: the exchange the event went through."""
+
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class Series(NamedTuple):
@@ -49,7 +54,7 @@ def label_of(message: amqp.Message) -> tuple[Series, int] | None:
     headers = message.headers or {}
     county, _, number = str(headers.get("cloudEvents:sequence", "")).rpartition(":")
     exchange = headers.get(ORIGIN_EXCHANGE) or message.delivery_info["exchange"]
-    if not number.isdigit() or not exchange:
+    if not exchange or not _NUMBER.fullmatch(number):
         return None
     return Series(str(exchange), str(headers.get("cloudEvents:type")), county), int(number)
 
@@ -59,14 +64,20 @@ class Arrivals:
 
     def __init__(self, queue: WorkQueue) -> None:
         self._queue = queue
-        self._exchanges = {exchange for exchange, _ in queue.bindings()}
-        self._types = {declared.name for declared in queue.types}
+        ours = [declared for declared in queue.types if declared.audience is not Audience.INBOUND]
+        self._types = {declared.name for declared in ours}
+        self._exchanges = {
+            exchange
+            for exchange, _ in queue.bindings()
+            if any(exchange in topology.exchanges_of(declared.producer) for declared in ours)
+        }
         self._noted: dict[Series, list[int]] = {}
         self._suspected: set[Gap] = set()
 
     def note(self, message: amqp.Message) -> None:
         """This message is here."""
-        if label := label_of(message):
+        label = label_of(message)
+        if label and self._wants(label[0]):
             self._noted.setdefault(label[0], []).append(label[1])
 
     def write_down(self, session: Session) -> None:
@@ -171,4 +182,4 @@ def published_by(connection: Connection, producers: Iterable[str]) -> dict[Serie
 
 def producers_of(queue: WorkQueue) -> set[str]:
     """The services whose events the queue takes."""
-    return {declared.producer for declared in queue.types if declared.audience != "inbound"}
+    return {d.producer for d in queue.types if d.audience is not Audience.INBOUND}

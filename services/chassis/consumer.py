@@ -241,7 +241,7 @@ class _Session:
 
     def _put_off(self, message: amqp.Message, failure: BaseException) -> None:
         """Move a message that failed to its next retry step, or to the dead letters."""
-        attempts = int((message.headers or {}).get("x-attempts", 0)) + 1
+        attempts = amqp_io.count(message, "x-attempts") + 1
         steps = self._queue.retry_steps
         if attempts > len(steps):
             self._lay_aside(message, f"{type(failure).__name__}: {failure}")
@@ -292,7 +292,7 @@ def _body(message: amqp.Message) -> bytes:
 
 def _deliveries(message: amqp.Message) -> int:
     """How often the broker has handed this message out in vain."""
-    return int((message.headers or {}).get("x-delivery-count", 0))
+    return amqp_io.count(message, "x-delivery-count")
 
 
 def _decode(message: amqp.Message) -> Delivery:
