@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
+from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -25,12 +27,35 @@ from services.contracts.commands.registry import (
     SearchPeople,
 )
 from services.portal.desk import Desk, SignedIn
-from services.portal.forms import Form
+from services.portal.forms import Form, compact, half_width
 from services.portal.history import household_history
 
 room = APIRouter()
 
 RELATIONS = ("户主", "配偶", "子", "女", "孙", "父母", "祖父母", "兄弟姐妹", "其他")
+
+
+_CASE_NO = re.compile(r"\d{6}-\d{4}-\d+")
+_IDENTITY = re.compile(r"\d{15}|\d{17}[\dX]")
+
+
+@room.post("/search")
+def look_for(desk: SignedIn) -> Response:
+    """Where what was typed leads: a case by its number, a household by an identity number.
+
+    Names go on to the list; an identity number never stands in an address.
+    """
+    desk.again = partial(desk.page, "households/search.html", text=None, page=None)
+    text = desk.form.typed("q").strip()
+    number = compact(text).upper()
+    if _CASE_NO.fullmatch(half_width(text)):
+        return desk.go(f"/cases?case_no={half_width(text)}")
+    if not _IDENTITY.fullmatch(number):
+        return desk.go(f"/search?q={quote(text)}")
+    page = desk.ask(SearchPeople(text=number))
+    if len(page.people) == 1:
+        return desk.go(f"/households/{page.people[0].household_id}")
+    return desk.page("households/search.html", text=None, page=page)
 
 
 @room.get("/search")

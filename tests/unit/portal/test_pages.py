@@ -187,6 +187,24 @@ def test_an_identity_number_is_never_in_an_address(officer: TestClient) -> None:
     assert "421083195503070016" not in response.headers["location"]
 
 
+@pytest.mark.parametrize(
+    ("typed", "leads_to"),
+    [
+        ("421083-2026-000071", "/cases?case_no=421083-2026-000071"),
+        ("陈桂兰", "/search?q=%E9%99%88%E6%A1%82%E5%85%B0"),
+        ("421083 19550307 0016", "/households/"),
+    ],
+)
+def test_the_search_at_the_top_leads_to_what_was_meant(
+    officer: TestClient, typed: str, leads_to: str
+) -> None:
+    """A case by its number, a household by an identity number, people by their name."""
+    response = officer.post("/search", data={"csrf": csrf(officer), "q": typed})
+    assert response.status_code == 303
+    assert response.headers["location"].startswith(leads_to)
+    assert "19550307" not in response.headers["location"]
+
+
 def test_unknown_addresses_and_ids_are_answered_in_chinese(officer: TestClient) -> None:
     """404 with a way back."""
     for address in ("/nowhere", "/cases/not-an-id"):
