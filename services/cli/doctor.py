@@ -4,12 +4,10 @@ import contextlib
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import chinese_calendar
 import msgspec
 import psycopg2
 import typer
@@ -19,10 +17,15 @@ from deploy.local.accounts import RESULTS
 from deploy.local.ports import is_open
 from deploy.local.stack import KEYS, Stack, status
 from services.cli.output import Json, present, table
+from services.cli.session import ask_unsigned
+from services.contracts.commands.cases import ReadCalendar
+from services.contracts.commands.common import ReadClock
 
 group = typer.Typer()
 
 LEAST_DISK_GB = 2
+LAST_MONTH = 12
+"""From December on the next year's notice is needed: limits run into it."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,14 +121,17 @@ def _database(service: str, url: str) -> Finding:
 
 
 def _calendar() -> Iterator[Finding]:
-    today = date.today()  # noqa: DTZ011  (the machine's own day is what is asked about)
-    last = max(day.year for day in chinese_calendar.holidays)
-    wanted = today.year + (today.month == 12)
+    if not any(row.name == "cases" and row.ready for row in status()):
+        yield Finding(name="工作日历", ok=None, seen="案件服务没有运行，未检查", advice="zhida up")
+        return
+    today = ask_unsigned(ReadClock(), service="cases").today
+    year = today.year + (today.month == LAST_MONTH)
+    published = ask_unsigned(ReadCalendar(year=year)).status == "published"
     yield Finding(
         name="工作日历",
-        ok=last >= wanted,
-        seen=f"国务院放假安排到 {last} 年",
-        advice=None if last >= wanted else f"{wanted} 年安排公布后运行 zhida calendar load",
+        ok=published,
+        seen=f"{year} 年放假安排" + ("已载入" if published else "未载入，期限暂按周末和法定假日算"),
+        advice=None if published else "公布后运行 zhida calendar load",
     )
 
 

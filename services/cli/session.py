@@ -53,9 +53,9 @@ def call(
         raise Unauthenticated(error.message, advice="请运行 zhida login") from error
 
 
-def ask_unsigned(request: Request[R]) -> R:
-    """Ask before anybody is signed in: only signing in itself is answered."""
-    return client().call(request)
+def ask_unsigned(request: Request[R], *, service: str | None = None) -> R:
+    """Ask what anybody may: signing in, the clock, the calendar."""
+    return client().call(request, service=service)
 
 
 def upload(service: str, path: Path) -> UUID:
