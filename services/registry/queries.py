@@ -33,7 +33,7 @@ from services.contracts.commands.registry import (
     SearchPeople,
 )
 from services.contracts.errors import Invalid, NotFound
-from services.registry import announcements, divisions
+from services.registry import announcements, divisions, responsibility
 from services.registry.domain import identity_number
 from services.registry.domain.benefits import CATEGORIES, KINSHIPS
 from services.registry.domain.identity_number import mask
@@ -254,7 +254,11 @@ def figures(uow: UnitOfWork, query: ReadRegistryFigures) -> RegistryFigures:
         households=uow.session.scalar(households) or 0,
         people=people[0],
         beneficiaries=people[1],
-        uncovered=0,
+        uncovered=sum(
+            count
+            for village, count in responsibility.uncovered(uow, query.division).items()
+            if uow.actor.covers(village)
+        ),
         account_changes_waiting=uow.session.scalar(changes) or 0,
         notices_waiting=uow.session.scalar(notices) or 0,
         staff=uow.session.scalar(select(func.count(Staff.id)).where(Staff.active)) or 0,

@@ -75,6 +75,29 @@ def in_hands(uow: UnitOfWork, staff: Staff) -> int:
     )
 
 
+def uncovered(
+    uow: UnitOfWork, division: str = "", officer_id: UUID | None = None
+) -> dict[str, int]:
+    """Living people whose officer's scopes do not reach them, by village. Must be empty.
+
+    That everybody has an officer in post the database holds; that the officer looks after the
+    place, a change of post could break.
+    """
+    statement = (
+        select(Person.division, Staff.scopes, func.count(Person.id))
+        .join(Staff, Staff.id == Person.officer_id)
+        .where(Person.officer_in_post.is_(True), Person.division.startswith(division))
+        .group_by(Person.division, Staff.id)
+    )
+    if officer_id is not None:
+        statement = statement.where(Staff.id == officer_id)
+    found: dict[str, int] = {}
+    for village, scopes, people in uow.session.execute(statement):
+        if not any(village.startswith(scope) for scope in scopes):
+            found[village] = found.get(village, 0) + people
+    return found
+
+
 def officer_of(uow: UnitOfWork, village: str) -> Staff:
     """The officer whose scope is this village, or the narrowest above it.
 
@@ -138,6 +161,7 @@ def read_coverage(uow: UnitOfWork, query: ReadCoverage) -> list[CoverageLine]:
     officers: dict[str, int] = dict(
         uow.session.execute(select(at, func.count(inner.c.id.distinct())).group_by(at)).all()
     )
+    stranded = uncovered(uow, query.division)
     rows = uow.session.scalars(
         select(Division)
         .where(
@@ -154,7 +178,7 @@ def read_coverage(uow: UnitOfWork, query: ReadCoverage) -> list[CoverageLine]:
             officers=officers.get(row.code, 0),
             people=counts.get(row.code, (0, 0))[0],
             beneficiaries=counts.get(row.code, (0, 0))[1],
-            uncovered=0,
+            uncovered=sum(n for code, n in stranded.items() if code.startswith(row.code)),
         )
         for row in rows
     ]

@@ -37,6 +37,14 @@ def appoint(uow: UnitOfWork, command: AppointStaff) -> StaffView:
     for scope in command.scopes:
         uow.require(scope)
     staff = put_in_post(uow, command)
+    stranded = responsibility.uncovered(uow, officer_id=staff.id)
+    if stranded:
+        raise Conflict(
+            f"{staff.name}名下有 {sum(stranded.values())} 人不在新的管辖范围内",
+            field="scopes",
+            advice="请先把这些人移交给当地的责任人",
+            reason="people_in_hand",
+        )
     uow.audit(
         "staff.appointed",
         "staff",

@@ -316,6 +316,37 @@ def test_the_database_lets_nobody_be_nobodys(act: Act) -> None:
         uow.session.execute(twice)
 
 
+def test_a_post_is_not_narrowed_away_from_its_people(act: Act) -> None:
+    """An officer who no longer looks after the village must hand its people over first."""
+    narrower = AppointStaff(
+        staff_no="HH0204",
+        name="专干4",
+        division=NEIGHBOUR,
+        roles=(Role.VILLAGE_OFFICER,),
+        scopes=(NEIGHBOUR,),
+    )
+    with act() as uow:
+        register(uow)
+    with pytest.raises(Conflict, match="名下有 1 人不在新的管辖范围内"), act(ADMIN) as uow:
+        staff.appoint(uow, narrower)
+    with act(ADMIN) as uow:
+        assert responsibility.uncovered(uow) == {}
+        assert queries.figures(uow, ReadRegistryFigures()).uncovered == 0
+
+
+def test_whoever_is_out_of_reach_is_counted(act: Act) -> None:
+    """Were a scope changed behind the registry's back, the map and the desk would show it."""
+    with act() as uow:
+        register(uow)
+        uow.session.execute(
+            update(Staff).where(Staff.staff_no == "HH0204").values(scopes=[NEIGHBOUR])
+        )
+        lines = responsibility.read_coverage(uow, ReadCoverage(division="421083"))
+        town = next(line for line in lines if line.division == "421083108")
+        assert (town.people, town.uncovered) == (1, 1)
+        assert queries.figures(uow, ReadRegistryFigures()).uncovered == 1
+
+
 def test_people_are_given_to_who_looks_after_the_place(act: Act) -> None:
     """An officer of another village cannot take them; the map shows who has whom."""
     with act(ADMIN) as uow:
