@@ -10,7 +10,7 @@ from services.chassis import files
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.cases import PrintedLetter, RenderDocument
 from services.contracts.divisions import county, town
-from services.contracts.errors import Invalid
+from services.contracts.errors import Invalid, Unavailable
 
 
 def render(uow: UnitOfWork, command: RenderDocument) -> PrintedLetter:
@@ -36,8 +36,13 @@ def _names(uow: UnitOfWork, opened: casework.Opened) -> Names:
     places = people_at_hand.places(uow, [row.division])
     people = people_at_hand.names(uow, [row.applicant_id])
     staff = people_at_hand.staff_names(uow, [row.first_officer_id] if row.first_officer_id else [])
-    of_county = places.get(county(row.division), "")
-    of_town = f"{of_county}{places.get(town(row.division), '')}"
+    try:
+        of_county = places[county(row.division)]
+        of_town = of_county + places[town(row.division)]
+    except KeyError as error:
+        raise Unavailable(
+            f"区划 {error.args[0]} 的名称还没有到达，文书无法落款", advice="请稍候再打印"
+        ) from error
     town_agency = f"{of_town}{'办事处' if of_town.endswith('街道') else '人民政府'}"
     county_agency = f"{of_county}民政局"
     deciding = town_agency if opened.case.rule.decides is Level.TOWN else county_agency

@@ -128,6 +128,9 @@ def _acceptance(case: Case, calendar: Calendar) -> dict[str, Any]:
     assert due is not None
     return {
         "date": long_date(accepted),
+        "ground": "情况紧急，先予受理，手续事后补齐"
+        if case.route.urgent
+        else "材料齐全，符合受理条件，现予受理",
         "accepted_on": long_date(accepted),
         "due_on": long_date(due.day),
         "due_provisional": due.provisional,

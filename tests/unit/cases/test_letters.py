@@ -46,6 +46,13 @@ def test_the_acceptance_notice_names_number_limit_and_officer() -> None:
         assert said in text
 
 
+def test_an_urgent_acceptance_does_not_claim_papers() -> None:
+    """急难型: taken up for urgency, the papers follow."""
+    text = text_of(Letter.ACCEPTANCE, build.accepted("temporary_aid", route="urgent", materials=()))
+    assert "情况紧急" in text
+    assert "材料齐全" not in text
+
+
 def test_the_one_notice_lists_everything_missing() -> None:
     """一次性告知书: every missing paper, nothing the state already holds."""
     case = build.registered(materials=("application_form",))
