@@ -61,6 +61,7 @@ from services.registry import (
     beneficiaries,
     deaths,
     divisions,
+    metrics,
     people,
     queries,
     responsibility,
@@ -323,3 +324,8 @@ class RegistryService(Service):
     def on_import_locked(self, uow: UnitOfWork, events: list[ImportLocked]) -> None:
         """From the first lock on, an import stands."""
         roster_import.on_locked(uow, events)
+
+    @every(seconds=30)
+    def measure(self, uow: UnitOfWork) -> None:
+        """Bring the gauges up to date."""
+        metrics.measure(uow)

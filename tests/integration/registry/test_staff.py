@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
@@ -32,6 +33,7 @@ from services.registry import (
     beneficiaries,
     divisions,
     first_admin,
+    metrics,
     queries,
     responsibility,
     sign_in,
@@ -345,6 +347,9 @@ def test_whoever_is_out_of_reach_is_counted(act: Act) -> None:
         town = next(line for line in lines if line.division == "421083108")
         assert (town.people, town.uncovered) == (1, 1)
         assert queries.figures(uow, ReadRegistryFigures()).uncovered == 1
+        metrics.measure(uow)
+    assert REGISTRY.get_sample_value("zhida_registry_uncovered_people") == 1
+    assert REGISTRY.get_sample_value("zhida_registry_people") == 1
 
 
 def test_people_are_given_to_who_looks_after_the_place(act: Act) -> None:
