@@ -177,6 +177,18 @@ LEFT JOIN term t ON t.entitlement_id = e.id AND t.from_month <= :month
 WHERE now.fen IS DISTINCT FROM before.fen
 """
 
+# What a batch pays for months before its own, so that a sum above the month's is explained.
+_ARREARS = """
+INSERT INTO finding (batch_id, kind, held, payment_id, person_id, division, benefit, fen, message)
+SELECT :batch, 'arrears', false, p.id, p.payee_person_id, p.division, p.benefit,
+       sum(pd.fen)::bigint, '含以前月份应发款：' || string_agg(DISTINCT d.month, '、')
+FROM payment p
+JOIN payment_due pd ON pd.payment_id = p.id AND pd.live
+JOIN due d ON d.id = pd.due_id AND d.month < :month
+WHERE p.batch_id = :batch AND p.state = 'draft'
+GROUP BY p.id
+"""
+
 _FIRST = """
 INSERT INTO finding (batch_id, kind, held, division, fen, message)
 SELECT :batch, 'first', false, :division, sum(fen)::bigint,
@@ -272,6 +284,7 @@ def find_all(uow: UnitOfWork, batch: BatchRow) -> None:
     if batch.kind == "monthly":
         session.execute(text(_DUPLICATES), place)
         session.execute(text(_POLICY_DIFFERS), place)
+        session.execute(text(_ARREARS), place)
         last = session.scalar(
             text("SELECT 1 FROM due WHERE month = :before AND division LIKE :county LIMIT 1"),
             place,

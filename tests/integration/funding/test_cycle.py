@@ -139,6 +139,8 @@ def test_months_owed_late_are_paid_with_their_own_month(office: Office) -> None:
     office.grant(other, "disability_care", fen=10_000, from_month=date(2026, 9, 1))
     view = office.compute("2026-11")
     assert view.computed_fen == 66_000 + 3 * 10_000
+    checked = office.check("2026-11")
+    assert [(t.payments, t.fen) for t in checked.findings if t.key == "arrears"] == [(1, 20_000)]
     with office.uow(CLERK) as uow:
         months = uow.session.execute(
             text("SELECT month FROM due WHERE benefit = 'disability_care' ORDER BY month")

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from services.contracts.commands import funding as c
+from services.contracts.errors import Invalid
 from services.contracts.events.registry import HouseholdRecorded, PersonDeathRevoked, PersonDied
 from services.contracts.ids import new_id
 from services.funding import computing, deaths, projections, queries, recoveries
@@ -356,3 +357,21 @@ def test_recovered_money_and_write_offs_close_a_recovery(office: Office) -> None
         balances = {b.account: b.balance_fen for b in queries.show_ledger(uow, c.ShowLedger())}
     assert balances["应收"] == 0
     assert balances["核销"] == 2_000
+
+
+def test_what_nobody_will_claim_is_closed_by_a_review(office: Office) -> None:
+    """Months still owed to a dead payee without heirs are closed with reason and document."""
+    office.money()
+    home = office.household()
+    office.grant(home, "elderly", fen=5_000)
+    office.bring_to("computed")
+    office.dies(home, home.head, IN_THE_MONTH)
+    request = c.CloseHeldDues(household_id=home.household_id, reason="无继承人", document_no="复1")
+    for expected in (1, 0):
+        with office.uow(CLERK) as uow:
+            assert recoveries.close_held(uow, request) == expected
+    december = office.open("2026-12")
+    assert office.compute(december.batch_no).computed_fen == 0
+    empty = c.CloseHeldDues(household_id=home.household_id, reason=" ", document_no="复1")
+    with pytest.raises(Invalid, match="理由"), office.uow(CLERK) as uow:
+        recoveries.close_held(uow, empty)
