@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.chassis.service import ANYONE, PUBLIC, Service, command, every, query, react
+from services.chassis.service import ANYONE, PUBLIC, Chassis, Service, command, every, query, react
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Role
 from services.contracts.commands.registry import (
@@ -69,6 +69,7 @@ from services.registry import (
     sign_in,
     staff,
 )
+from services.registry.settings import registry_settings
 
 ADMINS = (Role.SYSTEM_ADMIN, Role.SECURITY_ADMIN)
 WINDOW = (Role.VILLAGE_OFFICER, Role.TOWN_CLERK)
@@ -80,10 +81,20 @@ MONEY = (Role.FUNDING_CLERK, Role.CIVIL_AUDITOR, Role.FINANCE_OFFICER)
 READERS = (*CASEWORK, *MONEY, Role.FEDERATION_REVIEWER, Role.LEADER, Role.AUDITOR)
 
 
+class RegistryChassis(Chassis):
+    """The chassis with registry's own keys: without them the service does not start."""
+
+    def setup(self) -> None:
+        """Read them beside what every service reads."""
+        super().setup()
+        registry_settings()
+
+
 class RegistryService(Service):
     """Who there is, and in whose hands."""
 
     name = "registry"
+    chassis = RegistryChassis()
 
     # -- signing in and staff
 
