@@ -154,15 +154,25 @@ def print_letter(person: Person) -> None:
     opened.value.close()
 
 
-def pay(enter: Enter, city: City, folder: Path, month: str, *, script: bool) -> None:
-    """Compute, check, two signatures, lock, file, the bank's answer, settlement."""
+def pay(
+    enter: Enter, city: City, folder: Path, month: str, *, script: bool, fail_one_in: int
+) -> str:
+    """Open a month's cycle and take it to the bank and back; the batch's address."""
     city.set_clock(date(2026, int(month[5:]), 10))
     maker = enter("intake", script=script)
     page = maker.go("/disbursements")
     page.locator("form[action='/disbursements/open'] [name=month]").fill(month)
     maker.page.locator("main").get_by_role("button", name="开期").click()
     maker.says("已开期")
-    batch = page.url.removeprefix(city.url)
+    take_to_the_bank(enter, maker, folder, script=script, fail_one_in=fail_one_in)
+    return page.url.removeprefix(city.url)
+
+
+def take_to_the_bank(
+    enter: Enter, maker: Person, folder: Path, *, script: bool, fail_one_in: int
+) -> None:
+    """Compute, check, two signatures, lock, file, the bank's answer, settlement."""
+    page, batch = maker.page, maker.page.url.removeprefix(maker.city.url)
     maker.press("计算")
     maker.says("已计算，请校验")
     maker.press("校验")
@@ -177,7 +187,7 @@ def pay(enter: Enter, city: City, folder: Path, month: str, *, script: bool) -> 
     auditor.says("审核已签署")
     finance = enter("finance", script=script)
     finance.go(batch)
-    fill_act(finance, "release", document_no=f"洪财社〔2026〕{int(month[5:])}8号")
+    fill_act(finance, "release", document_no=f"洪财社〔2026〕{batch[-4:]}号")
     finance.says("核拨已签署")
 
     maker.go(batch)
@@ -190,13 +200,40 @@ def pay(enter: Enter, city: City, folder: Path, month: str, *, script: bool) -> 
     assert hashlib.sha256(bank_file.read_bytes()).hexdigest() == shown
     assert _download(maker, folder).read_bytes() == bank_file.read_bytes()
 
-    answer = folder / "return.xlsx"
-    _bank(bank_file, answer)
+    answer = folder / f"return-{bank_file.stem}.xlsx"
+    _bank(bank_file, answer, fail_one_in)
     for says in ("回盘已读入", "读入过"):
         page.get_by_label("回盘文件").set_input_files(answer)
         maker.press("读入回盘")
         maker.says(says)
     maker.says("一分不差")
+
+
+def pay_again(enter: Enter, city: City, folder: Path, batch: str, household: str) -> None:
+    """What the bank refused: a new account that two persons agree on, then a batch of its own."""
+    window = enter("intake")
+    page = window.go(household)
+    page.get_by_role("link", name="办理", exact=True).first.click()
+    form = page.locator("form[action$='/account']")
+    for name in ("account_number", "account_again"):
+        form.locator(f"[name={name}]").fill(card_number(77))
+    form.locator("[name=reason]").fill("银行退回：户名不符")
+    window.press("提出账户变更")
+    window.says("待另一人确认后生效")
+    window.go("/account-changes")
+    window.press("确认")
+    assert "没有办成" in page.locator("main").inner_text()
+    decider = enter("decider")
+    decider.go("/account-changes")
+    decider.press("确认")
+    decider.says("已确认")
+
+    city.set_clock(date(2026, 11, 13))
+    window.go(batch)
+    window.press("开补发批次")
+    window.says("补发批次已开")
+    take_to_the_bank(enter, window, folder, script=True, fail_one_in=1_000_000)
+    assert "发放失败" not in window.page.locator("main").inner_text()
 
 
 def _download(person: Person, folder: Path) -> Path:
@@ -207,10 +244,18 @@ def _download(person: Person, folder: Path) -> Path:
     return path
 
 
-def _bank(bank_file: Path, answer: Path) -> None:
-    """The bank sees only the file and answers every line."""
+def _bank(bank_file: Path, answer: Path, fail_one_in: int) -> None:
+    """The bank sees only the file and answers every line, some with failure."""
     subprocess.run(
-        [sys.executable, "-m", "deploy.local.bank_simulator", str(bank_file), str(answer)],
+        [
+            sys.executable,
+            "-m",
+            "deploy.local.bank_simulator",
+            str(bank_file),
+            str(answer),
+            "--fail-one-in",
+            str(fail_one_in),
+        ],
         cwd=PROJECT,
         check=True,
         capture_output=True,
@@ -243,11 +288,17 @@ def test_from_the_window_to_the_bank(
     look_up(window, number, name)
     case = accept(window, script=script)
     work_the_case(enter, city, case, start, script=script)
-    pay(enter, city, tmp_path, month, script=script)
+    refused = 1 if script else 1_000_000
+    batch = pay(enter, city, tmp_path, month, script=script, fail_one_in=refused)
 
     window.go(case)
     window.page.get_by_role("link", name="查看家庭档案").click()
     window.says("时间线")
+    household = window.page.url.removeprefix(city.url)
+    if script:
+        window.says("发放失败")
+        pay_again(enter, city, tmp_path, batch, household)
+        window.go(household)
     timeline = window.page.locator(".timeline-list").inner_text()
     for words in ("登记建户", "受理", "公示", "农村最低生活保障", "已到账"):
         assert words in timeline

@@ -50,19 +50,40 @@ class Operation(msgspec.Struct, frozen=True):
         return self.request.__name__ in OPEN
 
 
+_STRUCTURES = (
+    msgspec.inspect.StructType,
+    msgspec.inspect.DictType,
+    msgspec.inspect.TupleType,
+    msgspec.inspect.BytesType,
+)
+_SEQUENCES = (msgspec.inspect.ListType, msgspec.inspect.VarTupleType)
+
+
+def _parts(info: msgspec.inspect.Type) -> tuple[msgspec.inspect.Type, ...]:
+    """The alternatives of a type."""
+    return info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+
+
 def _fits_an_address(kind: Any) -> bool:
-    """Whether a field's type is a plain value (or absent), not a structure or a list."""
-    info = msgspec.inspect.type_info(kind)
-    parts = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
-    structures = (
-        msgspec.inspect.StructType,
-        msgspec.inspect.DictType,
-        msgspec.inspect.ListType,
-        msgspec.inspect.VarTupleType,
-        msgspec.inspect.TupleType,
-        msgspec.inspect.BytesType,
+    """Whether a field is a plain value, absent, or a list of plain values (named repeatedly)."""
+    items = [
+        item
+        for part in _parts(msgspec.inspect.type_info(kind))
+        for item in (_parts(part.item_type) if isinstance(part, _SEQUENCES) else (part,))
+    ]
+    return not any(isinstance(item, (*_STRUCTURES, *_SEQUENCES)) for item in items)
+
+
+@cache
+def repeated(request: type[Request[Any]]) -> frozenset[str]:
+    """The fields that stand in an address once for each value."""
+    return frozenset(
+        field.name
+        for field in msgspec.structs.fields(request)
+        if any(
+            isinstance(part, _SEQUENCES) for part in _parts(msgspec.inspect.type_info(field.type))
+        )
     )
-    return not any(isinstance(part, structures) for part in parts)
 
 
 @cache

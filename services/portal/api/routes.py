@@ -12,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,7 +20,7 @@ from starlette.routing import Route
 
 from services.contracts.errors import Invalid, NotFound, Unauthenticated, ZhidaError
 from services.portal.api.openapi import document
-from services.portal.api.operations import Operation, operations
+from services.portal.api.operations import Operation, operations, repeated
 from services.portal.desk import Services
 
 log = logging.getLogger("zhida.portal.api")
@@ -66,7 +67,7 @@ def _endpoint(services: Services, operation: Operation) -> Endpoint:
                     field="Idempotency-Key",
                     advice="每条命令用一个不重复的值；同一条命令重试时用同一个值",
                 )
-        asked = _read(operation, dict(request.query_params), await request.body())
+        asked = _read(operation, request.query_params, await request.body())
         answer: Any = await run_in_threadpool(services.call, asked, token=token, key=key)
         return _json(answer)
 
@@ -116,11 +117,15 @@ def _owner(request: Request) -> str:
     return name
 
 
-def _read(operation: Operation, address: dict[str, str], body: bytes) -> Any:
+def _read(operation: Operation, address: QueryParams, body: bytes) -> Any:
     """The request struct, from the address or the JSON body. Raises ``Invalid`` with the field."""
     try:
         if operation.verb == "GET":
-            return msgspec.convert(address, operation.request, strict=False)
+            lists = repeated(operation.request)
+            given = {
+                name: address.getlist(name) if name in lists else address[name] for name in address
+            }
+            return msgspec.convert(given, operation.request, strict=False)
         return msgspec.json.decode(body or b"{}", type=operation.request)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error

@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from services.contracts.commands.cases import ReadCase, ServeDecision
+from services.contracts.commands.funding import ListBatches
 from services.contracts.errors import Conflict
 from services.portal.api.operations import PERSONAL, Operation, operations
 from tests.unit.portal.double import Double
@@ -32,6 +33,13 @@ def test_a_query_is_answered_with_the_declared_type(visitor: TestClient, service
     assert response.status_code == 200
     assert response.json()["case_no"]
     assert services.asked[-1][0] == ReadCase(case_id=uuid.UUID(ID))
+
+
+def test_a_list_stands_in_an_address_by_repetition(visitor: TestClient, services: Double) -> None:
+    """``?states=sent&states=settled`` asks for both."""
+    address = "/api/v1/funding/list-batches?month=2026-11&states=sent&states=settled"
+    assert visitor.get(address, headers=BEARER).status_code == 200
+    assert services.asked[-1][0] == ListBatches(month="2026-11", states=("sent", "settled"))
 
 
 def test_a_command_needs_a_key_and_passes_it_on(visitor: TestClient, services: Double) -> None:
