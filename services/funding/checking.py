@@ -12,14 +12,16 @@ from services.funding.domain.cycle import State, Step
 from services.funding.domain.months import shift
 from services.funding.models import BatchRow
 
-# A regular due whose term no longer covers its month: a decision or a death came after it was made.
+# A decision or a death came after the payment was made: a regular due whose term no longer covers
+# its month, or a due that is no longer what the payment was made for.
 CHANGED = """EXISTS (
     SELECT 1 FROM payment_due pd
     JOIN due d ON d.id = pd.due_id
-    JOIN term t ON t.id = d.term_id
-    JOIN entitlement e ON e.id = t.entitlement_id
-    WHERE pd.payment_id = p.id AND pd.live AND d.part = 'regular'
-      AND (t.to_month < d.month OR e.state = 'void'))"""
+    LEFT JOIN term t ON t.id = d.term_id
+    LEFT JOIN entitlement e ON e.id = t.entitlement_id
+    WHERE pd.payment_id = p.id AND pd.live
+      AND (pd.fen <> d.fen OR d.state = 'closed'
+           OR d.part = 'regular' AND (t.to_month < d.month OR e.state = 'void')))"""
 
 # On the stop list, changed, or without an account: why a payment may not go out.
 BLOCKED = f"""

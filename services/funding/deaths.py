@@ -92,6 +92,29 @@ def stop_covered(uow: UnitOfWork, person_ids: Collection[uuid.UUID]) -> None:
         _stop(uow, death)
 
 
+_PAID_AFTER_DEATH = """
+SELECT DISTINCT d.person_id, d.benefit, s.source_event_id
+FROM stop s
+JOIN due d ON d.person_id = s.person_id AND d.state = 'paid' AND d.part = 'regular'
+JOIN term t ON t.id = d.term_id AND t.to_month < d.month
+WHERE s.revoked_by IS NULL AND NOT EXISTS (
+    SELECT 1 FROM recovery r
+    WHERE r.person_id = d.person_id AND r.benefit = d.benefit AND r.month = d.month
+      AND NOT r.cancelled)
+LIMIT 1000
+"""
+
+
+def list_paid_after_death(uow: UnitOfWork) -> None:
+    """Raise what is to be recovered where a death and a settlement committed at the same moment,
+    neither seeing the other. Finds nothing otherwise.
+    """
+    for person, benefit, event_id in uow.session.execute(text(_PAID_AFTER_DEATH)).all():
+        terms.reconcile(
+            uow, [(person, benefit)], cause=death_cause(event_id), reason="死亡停发后已付"
+        )
+
+
 def _enlist(uow: UnitOfWork, event: PersonDied) -> bool:
     """Put a person on the stop list; False when already there or revoked before it came."""
     revoked = uow.session.scalar(

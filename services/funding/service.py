@@ -110,6 +110,11 @@ class FundingService(Service):
         """Gauges for Prometheus."""
         metrics.measure(uow)
 
+    @every(seconds=60)
+    def list_paid_after_death(self, uow: UnitOfWork) -> None:
+        """Recoveries of deaths that came at the very moment of a settlement."""
+        deaths.list_paid_after_death(uow)
+
     # batches
 
     @command(c.OpenBatch, roles=CLERK)

@@ -86,6 +86,11 @@ class _Share:
         return span(self.start, last)
 
 
+_ALONE = """
+SELECT pg_advisory_xact_lock(hashtextextended(p::text, 0))
+FROM unnest(CAST(:persons AS uuid[])) AS p
+"""
+
 _IN_FORCE = """
 SELECT e.benefit, s.person_id, t.from_month, t.to_month, o.through, t.id, e.id, e.household_id,
        e.division, s.fen
@@ -103,7 +108,6 @@ SELECT d.id, d.person_id, d.benefit, d.month, d.part, d.cause, d.fen, d.state, d
 FROM due d
 WHERE d.person_id = ANY(:persons) AND d.part <> 'instalment'
 ORDER BY d.id
-FOR UPDATE
 """
 
 
@@ -116,8 +120,12 @@ def reconcile(uow: UnitOfWork, pairs: Iterable[Pair], *, cause: str, reason: str
     wanted = set(pairs)
     if not wanted:
         return
-    persons = list({person for person, _ in wanted})
+    persons = sorted({person for person, _ in wanted})
     session = uow.session
+    # One reckoning of a person at a time. Rows are not locked: a death must not wait for a lock or
+    # a settlement under way; what they hold is on its way, and a payment whose due changed under
+    # it is found at the next step (``checking.CHANGED``).
+    session.execute(text(_ALONE), {"persons": persons})
     shares: dict[Pair, list[_Share]] = defaultdict(list)
     for benefit, person, *share in session.execute(text(_IN_FORCE), {"persons": persons}):
         shares[person, benefit].append(_Share(*share))

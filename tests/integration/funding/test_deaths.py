@@ -13,13 +13,23 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from services.chassis import files
 from services.contracts.commands import funding as c
-from services.contracts.errors import Invalid
+from services.contracts.errors import Conflict, Invalid
 from services.contracts.events.registry import HouseholdRecorded, PersonDeathRevoked, PersonDied
 from services.contracts.ids import new_id
-from services.funding import computing, deaths, projections, queries, recoveries
+from services.funding import (
+    computing,
+    deaths,
+    locking,
+    projections,
+    queries,
+    recoveries,
+    settlement,
+)
 from tests.builders.funding import (
     CLERK,
+    COUNTY,
     FINANCE,
     VILLAGE,
     Household,
@@ -204,13 +214,16 @@ def test_a_member_died_before_the_month_that_stands_in_the_batch(
     assert (recover > 0) is (state in ("sent", "settled"))
 
 
-def test_a_death_commits_while_compute_is_open(office: Office) -> None:
+@pytest.mark.parametrize("again", [False, True], ids=["first", "recomputed"])
+def test_a_death_commits_while_compute_is_open(office: Office, again: bool) -> None:
     """It does not wait for compute, and check and lock leave the person out."""
     office.money()
     dead, alive = office.household(), office.household()
     office.grant(dead, "elderly", fen=5_000)
     office.grant(alive, "elderly", fen=10_000)
     office.open()
+    if again:
+        office.compute("2026-11")
     with office.uow(CLERK) as uow:
         view = computing.compute(uow, c.ComputeBatch(batch="2026-11"))
         assert view.computed_fen == 15_000
@@ -375,3 +388,50 @@ def test_what_nobody_will_claim_is_closed_by_a_review(office: Office) -> None:
     empty = c.CloseHeldDues(household_id=home.household_id, reason=" ", document_no="复1")
     with pytest.raises(Invalid, match="理由"), office.uow(CLERK) as uow:
         recoveries.close_held(uow, empty)
+
+
+def test_a_due_lowered_under_a_payment_is_not_paid_at_the_old_sum(office: Office) -> None:
+    """A decision that lowers a due while a compute is open: the check leaves the payment out, the
+    next compute has the new sum."""
+    office.money()
+    home = office.household(2)
+    office.grant(home, "rural_dibao", fen=66_000, counted_income_fen=60_000)
+    office.open()
+    office.compute("2026-11")
+    with office.uow(CLERK) as uow:
+        computing.compute(uow, c.ComputeBatch(batch="2026-11"))
+        death = Thread(target=office.dies, args=(home, home.people[1], BEFORE_THE_MONTH))
+        death.start()
+        death.join(timeout=5)
+        assert not death.is_alive()
+    checked = office.check("2026-11")
+    assert [t.key for t in checked.findings if t.key == "changed"] == ["changed"]
+    assert office.check("2026-11").computed_fen == 2_000
+
+
+@pytest.mark.parametrize("step", ["lock", "settle"])
+def test_a_death_never_waits_for_a_step_under_way(office: Office, step: str) -> None:
+    """While a batch is being locked or settled, a death of somebody in it commits at once."""
+    office.money()
+    home = office.household()
+    office.grant(home, "elderly", fen=5_000)
+    office.bring_to("released" if step == "lock" else "sent")
+    answer = bank_answers(office.file("2026-11")) if step == "settle" else b""
+    with office.uow(CLERK) as uow:
+        if step == "lock":
+            locking.lock(uow, c.LockBatch(batch="2026-11"))
+        else:
+            file_id = files.write(uow, "return", answer, "text/plain", division=COUNTY)
+            settlement.settle(uow, c.SettleBatch(batch="2026-11", file_id=file_id))
+        death = Thread(target=office.dies, args=(home, home.head, BEFORE_THE_MONTH))
+        death.start()
+        death.join(timeout=5)
+        assert not death.is_alive(), "the death waited"
+    if step == "lock":
+        with pytest.raises(Conflict, match="全部撤出"):
+            office.export("2026-11")
+    else:
+        for _ in range(2):
+            with office.uow() as uow:
+                deaths.list_paid_after_death(uow)
+        assert open_recoveries(office) == [("2026-11", 5_000)]
