@@ -117,6 +117,16 @@ def places(uow: UnitOfWork, divisions: Iterable[str]) -> dict[str, str]:
 
 def full_name(known: dict[str, str], division: str) -> str:
     """Town and village: 新堤街道文泉社区. The code where a name is not known."""
-    parts = [town(division)] if len(division) <= len(town(division)) else [town(division), division]
-    said = "".join(known.get(code, "") for code in parts if len(code) > len(county(code)))
+    said = "".join(
+        _short(known.get(code, ""))
+        for code in dict.fromkeys((town(division), division))
+        if code != county(division)
+    )
     return said or known.get(division, division)
+
+
+def _short(name: str) -> str:
+    """朱家峰村村民委员会 → 朱家峰村: the place, not its committee."""
+    for committee in ("村民委员会", "居民委员会", "村委会", "居委会"):
+        name = name.removesuffix(committee)
+    return name

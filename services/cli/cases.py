@@ -7,6 +7,7 @@ from uuid import UUID
 
 import typer
 from rich.console import Group, RenderableType
+from rich.table import Table
 
 from services.cli.output import Json, present, table
 from services.cli.session import call, download
@@ -442,7 +443,12 @@ def _do(case_no: str, command: Any, as_json: bool, key: str | None = None, **fie
     try:
         request = msgspec.convert(given, command)
     except msgspec.ValidationError as error:
-        raise Invalid(f"参数有误：{error}", advice="可选值见 --help") from error
+        field = str(error).rpartition("$.")[2].strip("`")
+        raise Invalid(
+            f"参数有误：{field} 不能是“{fields.get(field)}”",
+            field=field,
+            advice="可选值见该命令的 --help",
+        ) from error
     _present(call(request, key=key), as_json)
 
 
@@ -511,25 +517,19 @@ def _day(day: date) -> str:
 
 
 def _lines(page: c.CasePage) -> RenderableType:
-    made = table(
-        ("受理编号", "事项", "申请人", "地方", "状态", "期限"),
-        [
-            (
-                line.case_no,
-                line.item_name,
-                line.applicant_name,
-                line.division_name,
-                "：".join(
-                    each
-                    for each in (
-                        line.outcome_label or line.state_label,
-                        "、".join(line.step_names),
-                    )
-                    if each
-                ),
-                line.due_on,
-            )
-            for line in page.cases
-        ],
-    )
+    made = Table()
+    made.add_column("受理编号", no_wrap=True)
+    for heading in ("事项", "申请人", "地方", "状态", "期限"):
+        made.add_column(heading, overflow="fold")
+    for line in page.cases:
+        steps = "、".join(line.step_names)
+        state = line.outcome_label or line.state_label
+        made.add_row(
+            line.case_no,
+            line.item_name,
+            line.applicant_name,
+            line.division_name,
+            f"{state}：{steps}" if steps else state,
+            line.due_on.isoformat() if line.due_on else "—",
+        )
     return Group(made, f"下一页：--after {page.next}") if page.next else made

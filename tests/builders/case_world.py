@@ -53,7 +53,7 @@ POSTS: dict[UUID, tuple[str, Role, str]] = {
 PLACES = {
     COUNTY: "洪湖市",
     TOWN: "螺山镇",
-    VILLAGE: "中原村",
+    VILLAGE: "中原村村民委员会",
     OTHER_TOWN: "乌林镇",
     OTHER_VILLAGE: "香山村",
 }
