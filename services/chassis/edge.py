@@ -69,19 +69,23 @@ class Endpoint:
         body: dict[str, Any],
         context: dict[str, Any],
         *,
-        home: str,
+        home: str | None,
     ) -> dict[str, Any]:
         """The answer as it travels: ``{"ok": …}`` or ``{"error": {…}}``. Never raises.
 
-        ``home`` is the service class as ``module:Class``, for a child process to find it.
+        ``home`` is the service class as ``module:Class``, for a child process to find it; ``None``
+        in the child itself. Nobody who may not ask makes a process start.
         """
         service, method = foundation.settings.service, self.request.method()
         started = time.monotonic()
         outcome = "ok"
         try:
             with tracing.span(f"{service}.{method}", context.get("traceparent")):
-                if self.child and not context.get("in_child"):
-                    return _in_child(home, method, body, context)
+                if self.child and home is not None:
+                    self._admit(foundation, context)
+                    answer = _in_child(home, method, body, context)
+                    outcome = answer["error"]["code"] if "error" in answer else "ok"
+                    return answer
                 return {"ok": self._transact(foundation, handle, body, context)}
         except ZhidaError as error:
             outcome = error.code
@@ -183,7 +187,7 @@ def _in_child(
     home: str, method: str, body: dict[str, Any], context: dict[str, Any]
 ) -> dict[str, Any]:
     """Run the request in a child process, unpatched, with a transaction of its own."""
-    given = json.dumps([body, {**context, "in_child": True}], default=str)
+    given = json.dumps([body, context], default=str)
     done = subprocess.run(
         [sys.executable, "-m", "services.chassis.child", home, method],
         input=given.encode(),

@@ -38,10 +38,9 @@ def answer(
     def nobody_gets_here(*_: object) -> None:
         pytest.fail("got past the door")
 
-    context: dict[str, Any] = {"in_child": True}  # where a child's door is asked as well
-    if actor_token:
-        context["actor_token"] = actor_token
-    return endpoint.answer(foundation, nobody_gets_here, body, context, home=HOME)
+    context: dict[str, Any] = {"actor_token": actor_token} if actor_token else {}
+    # home=None: the door of a child is asked itself
+    return endpoint.answer(foundation, nobody_gets_here, body, context, home=None)
 
 
 def test_only_signing_in_and_the_places_are_public() -> None:
