@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from datetime import date
 from uuid import UUID
 
@@ -63,17 +64,20 @@ def test_a_roster_an_application_and_a_letter(
         epoch=0,
         version=1,
     )
-    with process(
-        "services.chassis.runner",
-        "cases",
-        **KEYS,
-        AMQP_URI=amqp_uri,
-        CASES_DATABASE_URL=database("cases"),
-        ZHIDA_MODE="test",
-        HEALTH_ADDRESS=f"127.0.0.1:{port}",
+    client = Client(amqp_uri)
+    with (
+        closing(client),
+        process(
+            "services.chassis.runner",
+            "cases",
+            **KEYS,
+            AMQP_URI=amqp_uri,
+            CASES_DATABASE_URL=database("cases"),
+            ZHIDA_MODE="test",
+            HEALTH_ADDRESS=f"127.0.0.1:{port}",
+        ),
     ):
         until("readiness", lambda: answers(f"{health}/readyz"))
-        client = Client(amqp_uri)
         client.call(SetClock(today=world.MONDAY), token=admin, service="cases")
         publish(amqp_uri, [*known, staff, world.recorded(), household])
         publish(amqp_uri, [carried(1), carried(1), carried(2)])
