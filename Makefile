@@ -4,9 +4,6 @@
 
 PEOPLE ?= 2000
 VENV := .venv/bin
-PARALLEL := $(wildcard tests/unit tests/contract)
-SERIAL := $(wildcard tests/integration tests/e2e tests/browser tests/faults tests/deploy)
-
 help:  ## Show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
 
@@ -22,11 +19,12 @@ down:  ## Stop it; nothing stays behind but the data
 demo: setup  ## The main job from roster to paid, with synthetic people (PEOPLE=2000)
 	@$(VENV)/zhida demo --people $(PEOPLE)
 
-test: setup lint unit  ## Everything: lint, unit, integration, end to end, browser, faults
-	$(if $(SERIAL),$(VENV)/pytest $(SERIAL))
+test: setup lint  ## Everything: lint, unit, integration, end to end, browser, faults
+	$(VENV)/pytest -n auto -q -m "not alone" tests
+	$(VENV)/pytest -q -m alone tests
 
 unit: setup  ## Unit and contract tests only, in parallel
-	$(if $(PARALLEL),$(VENV)/pytest -n auto -q $(PARALLEL))
+	$(VENV)/pytest -n auto -q tests/unit tests/contract
 
 lint: setup  ## ruff, mypy --strict, import-linter
 	$(VENV)/ruff check
