@@ -88,8 +88,10 @@ def find(uow: UnitOfWork, name: str, *, lock: bool = False) -> BatchRow:
             ) from None
     if lock:
         statement = statement.with_for_update()
-        # A step over a whole city may take longer than a look.
+        # A step over a whole city may take longer than a look, and sorts and joins all of it: in
+        # memory, or its time a person grows with the city.
         uow.session.execute(text("SET LOCAL statement_timeout = '10min'"))
+        uow.session.execute(text("SET LOCAL work_mem = '64MB'"))
     batch = uow.session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
     if batch is None:
         raise NotFound(f"没有批次 {name}", field="batch", advice="请先开期或核对批次号")

@@ -70,13 +70,16 @@ SELECT batch_id, reason_code, true, id, payee_person_id, division, benefit, fen,
 # A person may not have both: the due of the benefit that has to give way leaves its payment. Where
 # each excludes the other, the later decision gives way. A benefit paid as a difference stands.
 _EXCLUDED = """
-WITH hit AS MATERIALIZED (
+WITH several AS MATERIALIZED (
+    SELECT person_id FROM coverage GROUP BY 1 HAVING count(*) > 1
+), hit AS MATERIALIZED (
     SELECT DISTINCT ON (pd.payment_id, pd.due_id)
            pd.payment_id, pd.due_id, pd.fen, d.person_id, p.division, p.benefit, x.held, x.clause
-    FROM payment p
+    FROM several
+    JOIN due d ON d.person_id = several.person_id AND d.part <> 'instalment'
+    JOIN payment_due pd ON pd.due_id = d.id AND pd.live
+    JOIN payment p ON p.id = pd.payment_id
     JOIN exclusion x ON x.benefit = p.benefit AND x.effect = 'refuse'
-    JOIN payment_due pd ON pd.payment_id = p.id AND pd.live
-    JOIN due d ON d.id = pd.due_id AND d.part <> 'instalment'
     JOIN coverage c ON c.person_id = d.person_id AND c.benefit = x.held
                    AND (c.active OR c.last_month >= d.month)
     JOIN entitlement other ON other.id = c.entitlement_id AND other.state <> 'void'

@@ -55,7 +55,8 @@ ON CONFLICT (entitlement_id) DO UPDATE SET through = excluded.through
 
 # One payment for each entitlement, to the account that is paid now: the household's payee for a
 # household's benefit, else the payee of the decision; the household's payee again when that one
-# is on the stop list (a new payee there is set by two persons).
+# is on the stop list (a new payee there is set by two persons). Ids begin with the time (UUIDv7),
+# so that those of a batch lie together in their indexes.
 _PAYMENTS = """
 WITH chosen AS MATERIALIZED (
     SELECT d.id, d.entitlement_id, d.month, d.fen
@@ -65,9 +66,11 @@ WITH chosen AS MATERIALIZED (
       AND {scope}
       AND NOT EXISTS (SELECT 1 FROM payment_due x WHERE x.due_id = d.id AND x.live)
 ), made AS (
-    INSERT INTO payment (batch_id, entitlement_id, payee_person_id, household_id, division,
+    INSERT INTO payment (id, batch_id, entitlement_id, payee_person_id, household_id, division,
                          benefit, month, fen, child, state)
-    SELECT :batch, e.id,
+    SELECT CAST(lpad(to_hex(CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)), 12, '0')
+                || '7' || substr(replace(CAST(gen_random_uuid() AS text), '-', ''), 14) AS uuid),
+           :batch, e.id,
            CASE WHEN stopped.person_id IS NULL THEN base.payee
                 WHEN h.payee_person_id IS NOT NULL AND h_stopped.person_id IS NULL
                 THEN h.payee_person_id
@@ -85,6 +88,7 @@ WITH chosen AS MATERIALIZED (
            ON stopped.person_id = base.payee AND stopped.revoked_by IS NULL
     LEFT JOIN stop h_stopped
            ON h_stopped.person_id = h.payee_person_id AND h_stopped.revoked_by IS NULL
+    ORDER BY e.division, e.benefit, e.id
     RETURNING id, entitlement_id
 )
 INSERT INTO payment_due (payment_id, due_id, fen)
