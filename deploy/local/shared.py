@@ -66,6 +66,10 @@ def _shut_door_when_idle(folder: Path, linger: float) -> int:
         time.sleep(0.5)
 
 
+_keepers: list[subprocess.Popen[bytes]] = []
+"""Keepers outlive whoever started them: held here, since a forgotten one would be warned of."""
+
+
 def _start_keeper(folder: Path) -> None:
     with (folder / "keeper.log").open("wb") as log:
         keeper = subprocess.Popen(
@@ -76,6 +80,7 @@ def _start_keeper(folder: Path) -> None:
             stderr=log,
             start_new_session=True,
         )
+    _keepers.append(keeper)
     assert keeper.stdout is not None
     with keeper.stdout:
         if keeper.stdout.readline() != b"ready\n":
