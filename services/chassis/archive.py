@@ -24,6 +24,7 @@ from services.chassis.arrivals import ORIGIN_EXCHANGE, Arrivals, Gap, Series
 from services.chassis.clock import machine_now
 from services.chassis.logs import get_logger
 from services.chassis.models import SubscriptionRow
+from services.chassis.redaction import event_body, without_numbers
 from services.chassis.settings import Settings
 from services.chassis.topology import WorkQueue
 from services.chassis.uow import Foundation, UnitOfWork
@@ -227,16 +228,16 @@ def list_dead_letters(settings: Settings, queues: list[str], limit: int) -> list
 def _dead_letter(queue: str, position: int, message: amqp.Message) -> DeadLetter:
     headers = message.headers or {}
     body = message.body if isinstance(message.body, str) else message.body.decode(errors="replace")
-    reason = str(headers.get("x-death-reason") or "delivery limit")
+    type_name = headers.get("cloudEvents:type") or message.properties.get("type")
     return DeadLetter(
         queue=queue,
         position=position,
         event_id=headers.get("cloudEvents:id") or message.properties.get("message_id"),
-        type=headers.get("cloudEvents:type") or message.properties.get("type"),
-        reason=reason,
+        type=type_name,
+        reason=without_numbers(str(headers.get("x-death-reason") or "delivery limit")),
         died_at=str(headers.get("x-died-at", "")),
         attempts=amqp_io.count(message, "x-attempts"),
-        body=body[:2000],
+        body=event_body(type_name, body)[:2000],
     )
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 
+from services.chassis.redaction import without_numbers
 from services.chassis.tracing import current_trace_id
-
-_NUMBER = re.compile(r"(?<![0-9A-Za-z-])\d{11,19}[Xx]?(?![0-9A-Za-z-])")
 
 
 def _trace(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -25,7 +23,7 @@ def _withhold_numbers(_: Any, __: str, entry: MutableMapping[str, Any]) -> Mutab
     """The last net: whatever looks like an identity, account or phone number is not written."""
     for key, value in entry.items():
         if isinstance(value, str):
-            entry[key] = _NUMBER.sub("[number]", value)
+            entry[key] = without_numbers(value)
     return entry
 
 
