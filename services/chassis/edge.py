@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -119,18 +118,17 @@ class Endpoint:
             raise Invalid(f"请求内容不合格式：{error}", field=_field(error)) from error
         with foundation.begin(actor) as uow:
             key = context.get("idempotency_key")
-            if not self.writes or not key:
+            if not self.writes or not key or not self.keep_answer:
                 return msgspec.to_builtins(handle(uow, request))
             known = self._claim(uow, str(key), body)
             if known is not None:
                 return known["answer"]
             answer = msgspec.to_builtins(handle(uow, request))
-            if self.keep_answer:
-                uow.session.execute(
-                    update(CommandRow)
-                    .where(CommandRow.key == str(key))
-                    .values(answer={"answer": answer})
-                )
+            uow.session.execute(
+                update(CommandRow)
+                .where(CommandRow.key == str(key))
+                .values(answer={"answer": answer})
+            )
             return answer
 
     def _admit(self, foundation: Foundation, context: dict[str, Any]) -> Actor:
@@ -146,10 +144,13 @@ class Endpoint:
         return actor
 
     def _claim(self, uow: UnitOfWork, key: str, body: dict[str, Any]) -> dict[str, Any] | None:
-        """The first answer when the key was used before; ``None`` when it is ours now."""
-        arguments = hashlib.sha256(
-            json.dumps([self.request.method(), body], sort_keys=True, default=str).encode()
-        ).digest()
+        """The first answer when the key was used before; ``None`` when it is ours now.
+
+        The arguments are kept as a keyed hash: they may hold a password or an identity number.
+        """
+        arguments = uow.cipher.blind_index(
+            json.dumps([self.request.method(), body], sort_keys=True, default=str)
+        )
         fresh = uow.session.scalar(
             insert(CommandRow)
             .values(

@@ -319,7 +319,8 @@ def command(
     """Answer a command: actor and roles checked, one transaction, idempotent by the caller's key.
 
     ``child`` runs it in an unpatched child process (COPY, files, heavy computing).
-    ``keep_answer=False`` for answers that must not be stored (a token).
+    ``keep_answer=False`` for answers that must not be stored (a token): asked again with the same
+    key, it is done again.
     """
     return _endpoint(Endpoint(request, roles, writes=True, child=child, keep_answer=keep_answer))
 

@@ -10,9 +10,12 @@ import pytest
 from services.chassis import files
 from services.chassis.actors import ActorSigner
 from services.chassis.edge import Endpoint
+from services.chassis.models import CommandRow
 from services.chassis.service import PUBLIC, endpoints
 from services.chassis.uow import Foundation
 from services.contracts.actors import Actor, Role
+from services.contracts.commands.registry import AppointStaff, OpenAccount
+from services.registry import sign_in, staff
 from services.registry.service import RegistryService
 from tests.builders.roster import row, xlsx
 from tests.fixtures.services import KEYS
@@ -103,3 +106,24 @@ def test_an_import_runs_in_a_process_of_its_own(
     other = body | {"first_month": "2026-12"}
     refused = door.answer(foundation, lambda *_: None, other, context, home=HOME)
     assert refused["error"]["reason"] == "idempotency_key_reused"
+
+
+def test_a_password_leaves_no_trace_beside_its_own_hash(foundation: Foundation, act: Act) -> None:
+    """Signing in keeps neither token nor arguments; a key used again simply signs in again."""
+    given = {"account": "li.fang", "password": "river-lotus-42"}
+    with act(ADMIN) as uow:
+        posted = AppointStaff(
+            staff_no="T9",
+            name="李芳",
+            division="421083",
+            roles=(Role.TOWN_CLERK,),
+            scopes=("421083",),
+        )
+        staff.appoint(uow, posted)
+        staff.open_account(uow, OpenAccount(staff_no="T9", must_change=False, **given))
+    door, context = OWN["sign_in"], {"idempotency_key": "k-9"}
+    for _ in range(2):
+        answered = door.answer(foundation, sign_in.sign_in, given, context, home=None)
+        assert answered["ok"]["token"]
+    with act(ADMIN) as uow:
+        assert uow.session.get(CommandRow, "k-9") is None
