@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from kombu import Connection
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services.chassis import topology
+from services.chassis import amqp_io, topology
 from services.chassis.topology import WorkQueue
 from services.contracts.events import Audience
 
@@ -26,6 +27,10 @@ ORIGIN_EXCHANGE = "x-origin-exchange"
 """Header of a copy from an archive: the exchange the event went through."""
 
 
+_TELLINGS = 10
+"""The last chunk of a stream may hold more than one message."""
+
+_PATIENCE_S = 10.0
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
@@ -165,18 +170,37 @@ def _overlap(one: Gap, other: Gap) -> bool:
 
 
 def published_by(connection: Connection, producers: Iterable[str]) -> dict[Series, int]:
-    """How far each producer says it has counted; a producer never started is left out."""
+    """How far each producer says it has counted; a producer never started is left out.
+
+    Raises ``NotConfirmed`` when the broker does not hand out what it holds.
+    """
+    told: list[amqp.Message] = []
+    awaited = set()
+    channel = connection.channel()
+    try:
+        channel.basic_qos(0, _TELLINGS, False)
+        for producer in sorted(set(producers)):
+            if topology.declare_published(channel, producer):
+                awaited.add(
+                    channel.basic_consume(
+                        topology.published(producer),
+                        callback=told.append,
+                        arguments={"x-stream-offset": "last"},
+                    )
+                )
+        deadline = time.monotonic() + _PATIENCE_S
+        while awaited - {message.delivery_info["consumer_tag"] for message in told}:
+            if time.monotonic() > deadline:
+                raise amqp_io.NotConfirmed("the broker does not tell what was published")
+            amqp_io.drain(connection, 0.5)
+    finally:
+        channel.close()
     counted: dict[Series, int] = {}
-    for producer in sorted(set(producers)):
-        channel = connection.channel()
-        try:
-            topology.declare_published(channel, producer)
-            message = channel.basic_get(topology.published(producer), no_ack=False)
-            if message is not None:
-                rows: list[Any] = json.loads(message.body)
-                counted |= {Series(*series): int(last) for *series, last in rows}
-        finally:
-            channel.close()  # gives the message back
+    for message in told:
+        rows: list[Any] = json.loads(message.body)
+        for *name, last in rows:
+            series = Series(*name)
+            counted[series] = max(int(last), counted.get(series, 0))
     return counted
 
 

@@ -3,9 +3,9 @@
 Work queues are durable quorum queues ``<service>.<subscription>``. Beside each stand one retry
 queue a delay step (TTL, dead-lettered back at-least-once: the default loses messages whose work
 queue is gone) and one ``.dead`` queue. Each exchange has an archive stream that only our own
-services read; a queue that is gone is made again and refilled from it. ``<service>.published``
-holds one message: how many events of each type the service has published, so that a reader can
-tell that the last ones never reached it.
+services read; a queue that is gone is made again and refilled from it. The last message of the
+stream ``<service>.published`` says how many events of each type the service has published, so that
+a reader can tell that the last ones never reached it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ DELIVERY_LIMIT = 25
 
 ARCHIVE_MAX_AGE = "400D"
 ARCHIVE_SEGMENT_BYTES = 100_000_000
+PUBLISHED_MAX_BYTES = 2_000_000
+PUBLISHED_SEGMENT_BYTES = 500_000
 
 
 @dataclass(frozen=True)
@@ -65,18 +67,27 @@ def archive(exchange: str) -> str:
 
 
 def published(producer: str) -> str:
-    """The queue that holds the newest count of what ``producer`` has published."""
+    """The stream whose last message counts what ``producer`` has published."""
     return f"{producer}.published"
 
 
-def declare_published(channel: Channel, producer: str) -> None:
-    """The one-message queue of ``published``: a newer message pushes the older one out."""
-    channel.queue_declare(
+def declare_published(channel: Channel, producer: str) -> int:
+    """The stream of ``published``; how many messages it holds.
+
+    A stream, because many readers look at its last message at the same moment, and reading a queue
+    would hide the message from the others.
+    """
+    declared = channel.queue_declare(
         published(producer),
         durable=True,
         auto_delete=False,
-        arguments={"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "drop-head"},
+        arguments={
+            "x-queue-type": "stream",
+            "x-max-length-bytes": PUBLISHED_MAX_BYTES,
+            "x-stream-max-segment-size-bytes": PUBLISHED_SEGMENT_BYTES,
+        },
     )
+    return int(declared.message_count)
 
 
 def exchanges_of(producer: str) -> list[str]:

@@ -133,7 +133,7 @@ def lost_binding_is_noticed(room: Room, cure: str) -> bool:
         connection.channel().queue_unbind(QUEUE, "probe.events", "thing.noted.v1.#")
     thing = uuid.uuid4()
     room.emit([noted(thing)])
-    return within(15, lambda: room.effects([thing]))
+    return within(60 if cure == "nothing" else 12, lambda: room.effects([thing]))
 
 
 # -- requests -----------------------------------------------------------------------------------

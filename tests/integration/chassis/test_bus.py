@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import amqp
 import pytest
 
-from services.chassis import archive, topology
+from services.chassis import archive, arrivals, topology
 from services.contracts.actors import Role
 from services.contracts.commands.common import ListDeadLetters, RedriveDeadLetters
 from services.contracts.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
@@ -318,6 +319,21 @@ def test_a_deleted_binding_is_noticed_and_what_was_missed_is_fetched(bus: Room) 
     kept = uuid.uuid4()
     bus.emit([noted(kept)])
     eventually(lambda: bus.effects([kept]))
+
+
+def test_readers_of_the_counts_do_not_hide_them_from_each_other(bus: Room) -> None:
+    """Many queues look at the same moment: each sees how far the producer has counted."""
+    bus.emit([noted()])
+
+    def counted() -> int:
+        with bus.broker() as connection:
+            found = arrivals.published_by(connection, ["probe"])
+        return sum(last for series, last in found.items() if series.type == "thing.noted.v1")
+
+    eventually(counted)
+    with ThreadPoolExecutor(8) as readers:
+        seen = list(readers.map(lambda _: counted(), range(40)))
+    assert all(seen)
 
 
 def test_deleted_retry_queues_are_made_again(bus: Room) -> None:
