@@ -20,7 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / ".zhida" / "bench.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
-BENCHES = ("events", "roster", "money")
+BENCHES = ("events", "roster", "money", "growth")
 
 LIMITS: dict[str, tuple[str, float, str]] = {
     "events_vs_nameko": ("≥", 4, "times plain nameko 2.14.1, end to end"),
@@ -72,38 +72,55 @@ def table(figures: dict[str, dict[str, Any]]) -> list[str]:
     return lines
 
 
-def main(names: list[str]) -> int:
-    """Run, print, keep; 1 when a figure misses its limit."""
+def keep(fresh: dict[str, dict[str, Any]]) -> list[str]:
+    """Add figures to those kept, and write the page; its table."""
     known: dict[str, dict[str, Any]] = (
         json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     )
-    fresh: dict[str, dict[str, Any]] = {}
-    for name in names or [b for b in BENCHES if (ROOT / "tests" / "bench" / f"{b}.py").exists()]:
-        found = importlib.import_module(f"tests.bench.{name}").measure()
-        stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-        fresh |= {key: {**figure, "measured": stamp} for key, figure in found.items()}
     figures = {**known, **fresh}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(figures, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
     lines = table(figures)
     page = [
         "# Benchmarks",
         "",
         "Written by `make bench`; what each figure means stands in `tests/bench/`.",
         "",
-        f"Machine: {machine()}; commit {commit}.",
+        f"Machine: {machine()}.",
         "",
         *lines,
     ]
     PAGE.write_text("\n".join(page) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+    return lines
+
+
+def measured(name: str) -> dict[str, dict[str, Any]]:
+    """The figures of one bench, each with commit, moment and the load it began under."""
+    stamp = {"commit": commit(), "load": round(os.getloadavg()[0], 1)}
+    found = importlib.import_module(f"tests.bench.{name}").measure()
+    moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return {key: {**figure, **stamp, "measured": moment} for key, figure in found.items()}
+
+
+def commit() -> str:
+    """The commit that is measured."""
+    return subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+
+
+def main(names: list[str]) -> int:
+    """Run, print, and keep the figures of each bench as it ends; 1 when one misses its limit."""
+    fresh: dict[str, dict[str, Any]] = {}
+    for name in names or BENCHES:
+        found = measured(name)
+        fresh |= found
+        keep(found)
+        print("\n".join(table(found)), flush=True)
     return 0 if all(holds(key, fresh[key]["value"]) for key in fresh) else 1
 
 

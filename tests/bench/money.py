@@ -2,8 +2,7 @@
 
 The city comes in as it would: events of people, households, accounts and carried-over decisions,
 through funding's own projections and reactions. What is measured are the commands an officer
-gives, each one transaction on a durable database. ``growth`` is the time per person of the cycle
-(computed and checked) at ten times the people.
+gives, each one transaction on a durable database.
 """
 
 from __future__ import annotations
@@ -34,7 +33,6 @@ from tests.fixtures.services import settings_for
 T = TypeVar("T")
 
 PEOPLE = 110_000
-GROWN = 10
 BATCH = 1_000
 """Households a transaction."""
 
@@ -175,13 +173,22 @@ def cycle(office: Office) -> tuple[float, int]:
     return computed + checked, view.people
 
 
+@contextmanager
+def city(servers: Servers, name: str, people: int) -> Iterator[Office]:
+    """Funding with a city of so many, and money enough."""
+    office, foundation = office_of(servers, name)
+    office.money(budget=10**13, cash=10**13)
+    settle_city(office, people)
+    _analyze(servers, name)
+    try:
+        yield office
+    finally:
+        foundation.engine.dispose()
+
+
 def measure() -> dict[str, dict[str, Any]]:
-    """Cycle, bank file and settlement of 110,000 people; growth to ten times as many."""
-    with PrivateServers() as servers:
-        office, foundation = office_of(servers, "bench_city")
-        office.money(budget=10**12, cash=10**12)
-        settle_city(office, PEOPLE)
-        _analyze(servers, "bench_city")
+    """Cycle, bank file and settlement of 110,000 people."""
+    with PrivateServers() as servers, city(servers, "bench_city", PEOPLE) as office:
         seconds, people = cycle(office)
         office.sign(MONTH, "review")
         office.sign(MONTH, "release")
@@ -189,24 +196,11 @@ def measure() -> dict[str, dict[str, Any]]:
         exported, sent = timed(lambda: office.export(MONTH))
         answer = answer_text(office.file(MONTH), 1, FAIL_ONE_IN, 0)
         settled, _ = timed(lambda: office.settle(MONTH, answer))
-        foundation.engine.dispose()
-
-        grown, foundation = office_of(servers, "bench_province")
-        grown.money(budget=10**13, cash=10**13)
-        settle_city(grown, PEOPLE * GROWN)
-        _analyze(servers, "bench_province")
-        grown_seconds, grown_people = cycle(grown)
-        foundation.engine.dispose()
     facts = {"people": people, "payments": sent.payments}
     return {
         "cycle_110k_s": {"value": round(seconds, 1), **facts},
         "bank_file_110k_s": {"value": round(exported, 1), **facts, "lock_s": round(locked, 1)},
         "settle_110k_s": {"value": round(settled, 1), **facts},
-        "growth": {
-            "value": round((grown_seconds / grown_people) / (seconds / people), 2),
-            "people": grown_people,
-            "seconds": round(grown_seconds, 1),
-        },
     }
 
 
