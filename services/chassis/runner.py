@@ -15,15 +15,18 @@ from typing import Any
 
 from nameko.containers import ServiceContainer
 
-from services.chassis import logs
-from services.chassis.discovery import service_class
-from services.chassis.settings import Settings
+from services.chassis import logs, schema
+from services.chassis.discovery import NAMES, service_class
+from services.chassis.settings import Settings, SettingsError
 from services.chassis.uow import Foundation
 
 log = logs.get_logger(__name__)
 
 DRAIN_SECONDS = 50
 """Less than the patience of the local supervisor (60) and of the kubelet (90)."""
+
+REFUSED = 3
+"""Exit code: a setting is missing or wrong, or the database's schema is not one to work on."""
 
 
 def container(name: str, settings: Settings) -> ServiceContainer:
@@ -56,13 +59,20 @@ def _give_up() -> None:
 
 
 def main(name: str) -> int:
-    """Run until SIGTERM or SIGINT, then drain; the exit code."""
+    """Run until SIGTERM or SIGINT, then drain; the exit code (``REFUSED``: it did not start)."""
     service: str = service_class(name).name
     logs.configure(service)
-    running = container(name, Settings.from_env(service))
-    signal.signal(signal.SIGTERM, lambda *_: eventlet.spawn_n(drain, running))
-    signal.signal(signal.SIGINT, lambda *_: eventlet.spawn_n(drain, running))
-    running.start()
+    try:
+        settings = Settings.from_env(service)
+        if name in NAMES:
+            schema.require(name, settings.database_url)
+        running = container(name, settings)
+        signal.signal(signal.SIGTERM, lambda *_: eventlet.spawn_n(drain, running))
+        signal.signal(signal.SIGINT, lambda *_: eventlet.spawn_n(drain, running))
+        running.start()
+    except (SettingsError, schema.WrongSchema) as error:
+        log.error("service_refuses_to_start", reason=str(error))
+        return REFUSED
     log.info("service_started")
     running.wait()
     log.info("service_stopped")

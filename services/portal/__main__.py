@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 
 warnings.filterwarnings("ignore", category=DeprecationWarning, message=r"\s*Eventlet is deprecated")
@@ -10,14 +11,25 @@ import uvicorn  # noqa: E402  the filter above comes first
 
 from services.chassis import logs  # noqa: E402
 from services.chassis.client import Client  # noqa: E402
+from services.chassis.settings import SettingsError  # noqa: E402
 from services.portal.app import create_app  # noqa: E402
 from services.portal.settings import PortalSettings  # noqa: E402
 
+log = logs.get_logger(__name__)
 
-def main() -> None:
-    """Serve until told to stop."""
-    settings = PortalSettings.from_env()
+
+REFUSED = 3
+"""Exit code: a setting is missing; the portal did not start."""
+
+
+def main() -> int:
+    """Serve until told to stop; the exit code."""
     logs.configure("portal")
+    try:
+        settings = PortalSettings.from_env()
+    except SettingsError as error:
+        log.error("service_refuses_to_start", reason=str(error))
+        return REFUSED
     client = Client(settings.amqp_uri, pool_size=40)
     try:
         uvicorn.run(
@@ -31,7 +43,8 @@ def main() -> None:
         )
     finally:
         client.close()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

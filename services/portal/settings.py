@@ -6,6 +6,8 @@ import os
 import secrets
 from dataclasses import dataclass, field
 
+from services.chassis.settings import SettingsError
+
 
 def _passing_secret() -> str:
     return secrets.token_urlsafe(32)
@@ -31,14 +33,22 @@ class PortalSettings:
 
     @classmethod
     def from_env(cls) -> PortalSettings:
-        """Read the environment; what is not set keeps its default."""
+        """Read the environment; what is not set keeps its default.
+
+        Behind TLS (``PORTAL_SECURE_COOKIES``) it is an installation with replicas: the broker's
+        address and the session secret must then be given. Raises ``SettingsError``.
+        """
         env = os.environ
+        secure = env.get("PORTAL_SECURE_COOKIES", "") not in ("", "0", "false")
+        for name in ("AMQP_URI", "PORTAL_SESSION_SECRET"):
+            if secure and not env.get(name):
+                raise SettingsError(f"environment variable {name} is not set")
         return cls(
             amqp_uri=env.get("AMQP_URI", cls.amqp_uri),
             host=env.get("PORTAL_HOST", cls.host),
             port=int(env.get("PORTAL_PORT", cls.port)),
             session_secret=env.get("PORTAL_SESSION_SECRET") or _passing_secret(),
-            secure_cookies=env.get("PORTAL_SECURE_COOKIES", "") not in ("", "0", "false"),
+            secure_cookies=secure,
             upload_megabytes=int(env.get("PORTAL_UPLOAD_MEGABYTES", cls.upload_megabytes)),
             hotline=env.get("PORTAL_HOTLINE", cls.hotline),
             bureau=env.get("PORTAL_BUREAU", cls.bureau),
