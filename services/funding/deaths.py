@@ -308,6 +308,7 @@ def _pull_payments(uow: UnitOfWork, person_id: uuid.UUID, changed: Sequence[uuid
 
 
 def _reopen(uow: UnitOfWork, event: PersonDeathRevoked) -> None:
+    """What the death ended goes on as if it had not been told; other deaths are taken anew."""
     session = uow.session
     cause = death_cause(event.revokes)
     again = death_cause(event.source_event_id)
@@ -329,7 +330,9 @@ def _reopen(uow: UnitOfWork, event: PersonDeathRevoked) -> None:
         if taken is not None or coverage.last_month is None:
             continue
         month = max(shift(coverage.last_month, 1), entitlement.from_month)
-        before = _term_before(uow, entitlement.id, month, cause)
+        others = _other_deaths(uow, entitlement.id, event.person_id)
+        told = {cause, *(death_cause(other.source_event_id) for other in others)}
+        before = _term_before(uow, entitlement.id, month, told)
         shares = session.execute(
             select(ShareRow.person_id, ShareRow.fen).where(ShareRow.term_id == before.id)
         )
@@ -347,9 +350,12 @@ def _reopen(uow: UnitOfWork, event: PersonDeathRevoked) -> None:
             },
         )
         coverage.active, coverage.last_month, coverage.end_cause = True, None, None
-        if entitlement.end_cause == cause:
+        if entitlement.end_cause in told:
             entitlement.state, entitlement.last_month = "active", None
             entitlement.end_reason = entitlement.end_cause = None
+        session.flush()
+        for other in others:
+            _lose_member(uow, entitlement, other, death_cause(other.source_event_id))
         session.flush()
         pairs |= set(terms.pairs_of(uow, [entitlement.id]))
         uow.emit(
@@ -369,11 +375,29 @@ def _reopen(uow: UnitOfWork, event: PersonDeathRevoked) -> None:
     uow.audit("stop_lifted", "person", event.person_id, revokes=event.revokes)
 
 
-def _term_before(uow: UnitOfWork, entitlement_id: uuid.UUID, month: Month, cause: str) -> TermRow:
-    """The term that held before the death changed it."""
+def _other_deaths(
+    uow: UnitOfWork, entitlement_id: uuid.UUID, person_id: uuid.UUID
+) -> Sequence[StopRow]:
+    """Who else of those covered is dead, the first to die first."""
+    return uow.session.scalars(
+        select(StopRow)
+        .join(CoverageRow, CoverageRow.person_id == StopRow.person_id)
+        .where(
+            CoverageRow.entitlement_id == entitlement_id,
+            CoverageRow.person_id != person_id,
+            StopRow.revoked_by.is_(None),
+        )
+        .order_by(StopRow.died_on, StopRow.person_id)
+    ).all()
+
+
+def _term_before(
+    uow: UnitOfWork, entitlement_id: uuid.UUID, month: Month, told: Collection[str]
+) -> TermRow:
+    """The term that held before any of these deaths changed it."""
     return uow.session.scalars(
         select(TermRow)
-        .where(TermRow.entitlement_id == entitlement_id, TermRow.cause != cause)
+        .where(TermRow.entitlement_id == entitlement_id, TermRow.cause.not_in(told))
         .where(TermRow.from_month <= month)
         .order_by(TermRow.from_month.desc(), TermRow.id.desc())
         .limit(1)
@@ -381,20 +405,27 @@ def _term_before(uow: UnitOfWork, entitlement_id: uuid.UUID, month: Month, cause
 
 
 def _cancel_recoveries(uow: UnitOfWork, cause: str) -> None:
+    """Nothing is to be got back any more. What was got back stands as such, and is owed again."""
     raised = uow.session.scalars(
-        select(RecoveryRow).where(
-            RecoveryRow.cause == cause,
-            ~RecoveryRow.cancelled,
-            RecoveryRow.recovered_fen + RecoveryRow.written_off_fen == 0,
-        )
+        select(RecoveryRow).where(RecoveryRow.cause == cause, ~RecoveryRow.cancelled)
     ).all()
     for recovery in raised:
-        recovery.cancelled = True
-        ledger.transfer(
-            uow,
-            Step.RECOVERY_CANCELLED,
-            recovery.fen,
-            division=recovery.division,
-            document=str(recovery.id),
-            reason="死亡登记撤销",
-        )
+        not_got = recovery.fen - recovery.recovered_fen
+        for step, fen in (
+            (Step.WRITE_OFF_REVERSED, recovery.written_off_fen),
+            (Step.RECOVERY_CANCELLED, not_got),
+        ):
+            if fen:
+                ledger.transfer(
+                    uow,
+                    step,
+                    fen,
+                    division=recovery.division,
+                    document=str(recovery.id),
+                    reason="死亡登记撤销",
+                )
+        recovery.written_off_fen = 0
+        if recovery.recovered_fen:
+            recovery.fen = recovery.recovered_fen
+        else:
+            recovery.cancelled = True

@@ -1,8 +1,8 @@
 """Deaths: told by public security or by an officer; the registry knows who is meant.
 
 A bureau's event names the person by a number sealed to registry's key; it is opened here, at the
-door, and kept only under registry's own keys. Death is final: only a revocation that names the
-first event undoes it.
+door, and kept only under registry's own keys. Several may tell of one death: the first word counts,
+and the person is dead until the last of them has been taken back by who gave it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from services.contracts.commands.registry import (
     ListWaitingNotices,
     PersonView,
     RecordDeath,
+    RevokeDeath,
     WaitingNotice,
 )
-from services.contracts.errors import Conflict, Invalid, ZhidaError
+from services.contracts.errors import Conflict, Forbidden, Invalid, ZhidaError
 from services.contracts.events import Event
 from services.contracts.events.bureaus import DeathRegistered, DeathRevoked
 from services.contracts.events.registry import (
@@ -42,6 +43,8 @@ from services.registry.settings import registry_settings
 
 ALGORITHMS = ["ECDH-ES+A256KW", "ECDH-ES", "A256GCM", "A128GCM"]
 DIED, REVOKED = "death_registered", "death_revoked"
+OFFICER = "officer"
+"""Stands where a bureau's name stands, for what our own officers told."""
 
 
 class _Told(NamedTuple):
@@ -59,20 +62,21 @@ class _Refused(ZhidaError):
 def on_registered(uow: UnitOfWork, events: Sequence[DeathRegistered]) -> None:
     """Mark whom we know; the others wait until somebody registers them."""
     told = _open(uow, events)
-    revoked = set(
-        uow.session.scalars(
-            select(BureauNotice.revokes).where(
+    revoked = {
+        (row.bureau, row.revokes)
+        for row in uow.session.execute(
+            select(BureauNotice.bureau, BureauNotice.revokes).where(
                 BureauNotice.kind == REVOKED,
                 BureauNotice.revokes.in_([str(t.delivery.event_id) for t in told]),
             )
         )
-    )
+    }
     known = _people(uow, [t.hashed for t in told])
     for each in told:
         assert isinstance(each.event, DeathRegistered)
         person = known.get(each.hashed)
         event_id = each.delivery.event_id
-        if str(event_id) in revoked:
+        if (each.bureau, str(event_id)) in revoked:
             _keep(uow, each, state="revoked", person=person)
             continue
         _keep(uow, each, state="applied" if person else "waiting", person=person)
@@ -81,7 +85,7 @@ def on_registered(uow: UnitOfWork, events: Sequence[DeathRegistered]) -> None:
 
 
 def on_revoked(uow: UnitOfWork, events: Sequence[DeathRevoked]) -> None:
-    """Take back the death that the named event told of, and no other."""
+    """Take back the word that the named event gave; who is left without any is alive."""
     told = _open(uow, events)
     known = _people(uow, [t.hashed for t in told])
     for each in told:
@@ -92,10 +96,11 @@ def on_revoked(uow: UnitOfWork, events: Sequence[DeathRevoked]) -> None:
             first = uow.session.get(BureauNotice, UUID(each.event.revokes))
         except ValueError:
             first = None
-        if first is not None and first.identity_index == each.hashed:
-            first.state = "revoked"
-        if person is not None and person.death_source == each.event.revokes:
-            _revive(uow, person, each.event.revokes, str(each.delivery.event_id))
+        if first is None or (first.identity_index, first.bureau) != (each.hashed, each.bureau):
+            continue
+        first.state = "revoked"
+        if person is not None:
+            _revive_unless_told(uow, person, str(each.delivery.event_id))
 
 
 def record(uow: UnitOfWork, command: RecordDeath) -> PersonView:
@@ -107,9 +112,40 @@ def record(uow: UnitOfWork, command: RecordDeath) -> PersonView:
         raise Invalid("死亡日期不对", field="died_on", advice="应在出生之后、今天以前")
     if not command.evidence.strip():
         raise Invalid("请写明依据", field="evidence", advice="如死亡证明编号、火化证编号")
-    record_id = str(new_id())
-    _die(uow, person, command.died_on, "officer", record_id)
-    uow.audit("person.died", "person", person.id, source="officer", evidence=command.evidence)
+    record_id = _keep_officers(
+        uow, person, DIED, command.evidence, happened_on=command.died_on
+    ).event_id
+    _die(uow, person, command.died_on, OFFICER, str(record_id))
+    uow.audit("person.died", "person", person.id, source=OFFICER, evidence=command.evidence)
+    return queries.person_view(uow, person)
+
+
+def revoke(uow: UnitOfWork, command: RevokeDeath) -> PersonView:
+    """Another officer takes back what an officer recorded wrongly."""
+    person = people.on_record(uow, command.person_id)
+    if person.deceased_on is None:
+        raise Conflict(f"{person.name}没有死亡登记", field="person_id", reason="not_deceased")
+    if not command.evidence.strip():
+        raise Invalid("请写明依据", field="evidence", advice="如入户见到本人、派出所证明")
+    words = _standing(uow, person)
+    others = [word for word in words if word.bureau != OFFICER]
+    if others:
+        named = "、".join(f"{word.bureau}（事件 {word.event_id}）" for word in others)
+        raise Conflict(
+            f"死亡登记来自部门：{named}",
+            field="person_id",
+            reason="told_by_bureau",
+            advice="请原部门核实后发送撤销登记，并写明该事件编号",
+        )
+    if any(word.told_by == uow.actor.id for word in words):
+        raise Forbidden(
+            "登记人不能撤销自己登记的死亡", advice="请由另一人核对后撤销", reason="two_persons"
+        )
+    revokes = person.death_source
+    for word in words:
+        word.state = "revoked"
+    taken_back = _keep_officers(uow, person, REVOKED, command.evidence, revokes=revokes)
+    _revive_unless_told(uow, person, str(taken_back.event_id), evidence=command.evidence)
     return queries.person_view(uow, person)
 
 
@@ -264,6 +300,46 @@ def _people(uow: UnitOfWork, indexes: Sequence[bytes]) -> dict[bytes, Person]:
     return {bytes(person.identity_index): person for person in rows}
 
 
+def _keep_officers(
+    uow: UnitOfWork,
+    person: Person,
+    kind: str,
+    evidence: str,
+    *,
+    happened_on: date | None = None,
+    revokes: str | None = None,
+) -> BureauNotice:
+    notice = BureauNotice(
+        event_id=new_id(),
+        bureau=OFFICER,
+        kind=kind,
+        division=person.division,
+        identity_index=person.identity_index,
+        happened_on=happened_on,
+        revokes=revokes,
+        reference=evidence.strip(),
+        state="applied",
+        person_id=person.id,
+        told_by=uow.actor.id,
+    )
+    uow.session.add(notice)
+    return notice
+
+
+def _standing(uow: UnitOfWork, person: Person) -> Sequence[BureauNotice]:
+    """Who says, so far, that this person died."""
+    uow.session.flush()
+    return uow.session.scalars(
+        select(BureauNotice)
+        .where(
+            BureauNotice.person_id == person.id,
+            BureauNotice.kind == DIED,
+            BureauNotice.state == "applied",
+        )
+        .order_by(BureauNotice.event_id)
+    ).all()
+
+
 # -- what it means ----------------------------------------------------------------------------
 
 
@@ -298,7 +374,16 @@ def _die(uow: UnitOfWork, person: Person, died_on: date, source: str, source_id:
     uow.emit(announcements.household_recorded(uow, household))
 
 
-def _revive(uow: UnitOfWork, person: Person, revokes: str, event_id: str) -> None:
+def _revive_unless_told(
+    uow: UnitOfWork, person: Person, event_id: str, *, evidence: str | None = None
+) -> None:
+    if person.death_source is not None and not _standing(uow, person):
+        _revive(uow, person, person.death_source, event_id, evidence)
+
+
+def _revive(
+    uow: UnitOfWork, person: Person, revokes: str, event_id: str, evidence: str | None
+) -> None:
     officer = uow.session.get_one(Staff, person.officer_id)
     if not officer.active:
         person.officer_id = responsibility.officer_of(uow, person.division).id
@@ -307,7 +392,8 @@ def _revive(uow: UnitOfWork, person: Person, revokes: str, event_id: str) -> Non
     household = uow.session.get_one(Household, person.household_id, with_for_update=True)
     household.version += 1
     uow.session.flush()
-    uow.audit("person.death_revoked", "person", person.id, event=event_id)
+    detail = {"event": event_id} if evidence is None else {"evidence": evidence}
+    uow.audit("person.death_revoked", "person", person.id, **detail)
     uow.emit(
         PersonDeathRevoked(
             person_id=person.id,

@@ -323,7 +323,10 @@ class AccountChange(Base):
 
 
 class BureauNotice(Base):
-    """What a bureau told of a person: applied, waiting for one we do not know, or refused."""
+    """What a bureau, or one of our officers, told of a person.
+
+    Applied, waiting for one we do not know, refused, or revoked; ``told_by`` names the officer.
+    """
 
     __tablename__ = "bureau_notice"
     __table_args__ = (
@@ -333,6 +336,7 @@ class BureauNotice(Base):
             "identity_index",
             postgresql_where=text("state = 'waiting'"),
         ),
+        Index("ix_bureau_notice_person", "person_id"),
     )
 
     event_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
@@ -346,4 +350,5 @@ class BureauNotice(Base):
     reference: Mapped[str]
     state: Mapped[str]
     person_id: Mapped[uuid.UUID | None]
+    told_by: Mapped[str | None]
     received_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

@@ -47,6 +47,7 @@ from services.contracts.commands.registry import (
     RequestAccountChange,
     RequestPayeeChange,
     RevealIdentity,
+    RevokeDeath,
     RosterReport,
     SearchPeople,
     SignedIn,
@@ -74,6 +75,7 @@ from services.registry.settings import registry_settings
 ADMINS = (Role.SYSTEM_ADMIN, Role.SECURITY_ADMIN)
 WINDOW = (Role.VILLAGE_OFFICER, Role.TOWN_CLERK)
 TOWN = (Role.TOWN_CLERK, Role.TOWN_REVIEWER, Role.TOWN_DECIDER)
+REVOKERS = (Role.TOWN_REVIEWER, Role.TOWN_DECIDER, Role.COUNTY_DECIDER)
 CONFIRMERS = (*TOWN, Role.COUNTY_DECIDER, Role.CIVIL_AUDITOR)
 IMPORTERS = (Role.TOWN_CLERK, Role.COUNTY_DECIDER, Role.FUNDING_CLERK, Role.SYSTEM_ADMIN)
 CASEWORK = (*WINDOW, Role.TOWN_REVIEWER, Role.TOWN_DECIDER, Role.COUNTY_DECIDER)
@@ -181,6 +183,11 @@ class RegistryService(Service):
     def record_death(self, uow: UnitOfWork, request: RecordDeath) -> PersonView:
         """An officer reports a death."""
         return deaths.record(uow, request)
+
+    @command(RevokeDeath, roles=REVOKERS)
+    def revoke_death(self, uow: UnitOfWork, request: RevokeDeath) -> PersonView:
+        """Another officer takes back a death recorded wrongly."""
+        return deaths.revoke(uow, request)
 
     @query(ReadPerson, roles=READERS)
     def read_person(self, uow: UnitOfWork, request: ReadPerson) -> PersonView:

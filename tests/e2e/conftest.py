@@ -32,12 +32,21 @@ POSTS: dict[str, tuple[Role, str]] = {
 
 
 @pytest.fixture
-def city(foundation_for: Callable[[str], Foundation], monkeypatch: pytest.MonkeyPatch) -> City:
+def services() -> tuple[str, ...]:
+    """Which services the city runs."""
+    return ("registry", "cases", "funding")
+
+
+@pytest.fixture
+def city(
+    foundation_for: Callable[[str], Foundation],
+    monkeypatch: pytest.MonkeyPatch,
+    services: tuple[str, ...],
+) -> City:
     """Monday 2026-09-28 in Honghu."""
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     settings.registry_settings.cache_clear()
-    services = ("registry", "cases", "funding")
     made = City({name: foundation_for(name) for name in services}, date(2026, 9, 28))
     with made.begin("registry") as uow:
         divisions.tell_seeded(uow)

@@ -49,13 +49,13 @@ def computed(city: City, staff: Staff) -> m.BatchView:
     return city.ask(clerk, m.CheckBatch(batch=MONTH))
 
 
-def signed(city: City, staff: Staff, total_fen: int) -> None:
+def signed(city: City, staff: Staff, total_fen: int, month: str = MONTH) -> None:
     """Both signatures."""
-    city.ask(staff["auditor"], m.SignBatch(batch=MONTH, seat="review", total_fen=total_fen))
+    city.ask(staff["auditor"], m.SignBatch(batch=month, seat="review", total_fen=total_fen))
     city.ask(
         staff["finance"],
         m.SignBatch(
-            batch=MONTH, seat="release", total_fen=total_fen, document_no="洪财社〔2026〕11号"
+            batch=month, seat="release", total_fen=total_fen, document_no="洪财社〔2026〕11号"
         ),
     )
 
@@ -66,9 +66,9 @@ def locked(city: City, staff: Staff) -> m.BatchView:
     return city.ask(staff["funding_clerk"], m.LockBatch(batch=MONTH))
 
 
-def exported(city: City, clerk: Actor) -> bytes:
+def exported(city: City, clerk: Actor, month: str = MONTH) -> bytes:
     """The bank file's bytes."""
-    view = city.ask(clerk, m.ExportBatch(batch=MONTH))
+    view = city.ask(clerk, m.ExportBatch(batch=month))
     assert view.file_id is not None
     with city.begin("funding", clerk) as uow:
         return files.read(uow, view.file_id)

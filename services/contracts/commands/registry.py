@@ -266,6 +266,16 @@ class RecordDeath(Command[PersonView], frozen=True, kw_only=True):
     evidence: str
 
 
+class RevokeDeath(Command[PersonView], frozen=True, kw_only=True):
+    """Take back a death that an officer recorded wrongly; another officer than that one.
+
+    What a bureau told is revoked by the bureau itself (``public_security.death_revoked.v1``).
+    """
+
+    person_id: UUID
+    evidence: str
+
+
 class ReadPerson(Query[PersonView], frozen=True, kw_only=True):
     """One person."""
 

@@ -39,6 +39,8 @@ class Step(StrEnum):
     RECOVERY_CANCELLED = "recovery_cancelled"
     RECOVERED = "recovered"
     WRITTEN_OFF = "written_off"
+    WRITE_OFF_REVERSED = "write_off_reversed"
+    """What was written off turns out to be rightly his who had it."""
     PAID_FROM_RESERVE = "paid_from_reserve"
     RESERVE_REPLENISHED = "reserve_replenished"
 
@@ -56,6 +58,7 @@ ENTRIES: dict[Step, tuple[Account, Account]] = {
     Step.RECOVERY_CANCELLED: (Account.AID, Account.RECEIVABLE),
     Step.RECOVERED: (Account.FUNDS, Account.RECEIVABLE),
     Step.WRITTEN_OFF: (Account.WRITTEN_OFF, Account.RECEIVABLE),
+    Step.WRITE_OFF_REVERSED: (Account.RECEIVABLE, Account.WRITTEN_OFF),
     Step.PAID_FROM_RESERVE: (Account.PAYABLE, Account.RESERVE),
     Step.RESERVE_REPLENISHED: (Account.RESERVE, Account.FUNDS),
 }

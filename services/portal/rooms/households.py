@@ -24,6 +24,7 @@ from services.contracts.commands.registry import (
     RegisterHousehold,
     RequestAccountChange,
     RevealIdentity,
+    RevokeDeath,
     SearchPeople,
 )
 from services.portal.desk import Desk, SignedIn
@@ -206,7 +207,7 @@ def reveal(person_id: UUID, desk: SignedIn) -> Response:
 
 @room.post("/people/{person_id}/{what}")
 def amend(person_id: UUID, what: str, desk: SignedIn) -> Response:
-    """Phone, account (confirmed by a second person) or death of a person."""
+    """Phone, account (confirmed by a second person), death, or a death taken back."""
     household_id = desk.ask(ReadPerson(person_id=person_id)).household_id
     desk.again = partial(household, household_id, desk)
     notice = _amend(desk, person_id, what)
@@ -234,6 +235,11 @@ def _amend(desk: Desk, person_id: UUID, what: str) -> str:
             )
         )
         return "账户变更已提出，待另一人确认后生效"
+    if what == "life":
+        evidence = form.text("evidence", "依据")
+        form.check()
+        desk.do(RevokeDeath(person_id=person_id, evidence=evidence))
+        return "死亡登记已撤销，停发的待遇将恢复并补发"
     died_on, evidence = form.day("died_on", "死亡日期"), form.text("evidence", "依据")
     form.check()
     desk.do(RecordDeath(person_id=person_id, died_on=died_on, evidence=evidence))

@@ -161,6 +161,7 @@ def upgrade() -> None:
         sa.Column("reference", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("person_id", sa.Uuid(), nullable=True),
+        sa.Column("told_by", sa.String(), nullable=True),
         sa.Column(
             "received_at",
             sa.DateTime(timezone=True),
@@ -173,6 +174,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("event_id", name=op.f("pk_bureau_notice")),
     )
+    op.create_index("ix_bureau_notice_person", "bureau_notice", ["person_id"], unique=False)
     op.create_index(
         "ix_bureau_notice_waiting",
         "bureau_notice",
@@ -535,6 +537,7 @@ def downgrade() -> None:
         table_name="bureau_notice",
         postgresql_where=sa.text("state = 'waiting'"),
     )
+    op.drop_index("ix_bureau_notice_person", table_name="bureau_notice")
     op.drop_table("bureau_notice")
     op.drop_table("subscription")
     op.drop_index("ix_outbox_subject", table_name="outbox")

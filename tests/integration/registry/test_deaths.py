@@ -17,8 +17,9 @@ from services.contracts.commands.registry import (
     ChangePhone,
     ListWaitingNotices,
     RecordDeath,
+    RevokeDeath,
 )
-from services.contracts.errors import Conflict, Invalid
+from services.contracts.errors import Conflict, Forbidden, Invalid
 from services.contracts.events import Event
 from services.contracts.events.bureaus import DeathRegistered, DeathRevoked
 from services.contracts.ids import new_id
@@ -26,7 +27,7 @@ from services.registry import deaths, people
 from services.registry.models import BureauNotice, Person
 from tests.builders.roster import identity
 from tests.fixtures.services import KEYS, emitted
-from tests.integration.registry.conftest import VILLAGE, Act, member, register
+from tests.integration.registry.conftest import REVIEWER, VILLAGE, Act, member, register
 
 DIED = date(2026, 9, 20)
 BUREAU = "public_security"
@@ -50,13 +51,17 @@ def death(number: str = "", **changes: object) -> DeathRegistered:
 
 
 def deliver(
-    uow: UnitOfWork, *events: Event, sender: str | None = BUREAU, event_id: UUID | None = None
+    uow: UnitOfWork,
+    *events: Event,
+    sender: str | None = BUREAU,
+    bureau: str = BUREAU,
+    event_id: UUID | None = None,
 ) -> UUID:
     """Hand events to the reaction as the chassis does; the id of the last."""
     uow.deliveries = [
         Delivery(
             event_id=event_id or new_id(),
-            type=f"{BUREAU}.death_{'revoked' if isinstance(e, DeathRevoked) else 'registered'}.v1",
+            type=f"{bureau}.death_{'revoked' if isinstance(e, DeathRevoked) else 'registered'}.v1",
             event=e,
             traceparent=None,
             origin_user=sender,
@@ -249,3 +254,76 @@ def test_the_head_may_die_and_the_household_goes_on(act: Act) -> None:
         deliver(uow, death())
         last = told(uow, "household.recorded.v1")[-1]
     assert (last["household_id"], last["members"], last["removed"]) == (str(household), 1, False)
+
+
+def test_of_two_words_the_last_must_be_taken_back(act: Act) -> None:
+    """Police and crematorium tell of one death: taking one back leaves the other, in any order."""
+    for order in ((0, 1), (1, 0)):
+        number = identity(order[0] + 1)
+        with act() as uow:
+            _, head = register(uow, member(order[0] + 1, name="李国强"))
+            words = [deliver(uow, death(number, certificate_no=str(n))) for n in (0, 1)]
+            before = len(told(uow, "person.death_revoked.v1"))
+            taken_back = [
+                DeathRevoked(
+                    certificate_no="R",
+                    division=VILLAGE,
+                    identity_number=sealed(number),
+                    revokes=str(words[which]),
+                    reason="误登",
+                )
+                for which in order
+            ]
+            deliver(uow, taken_back[0])
+            assert uow.session.get_one(Person, head).deceased_on == DIED
+            deliver(uow, taken_back[1])
+            assert uow.session.get_one(Person, head).deceased_on is None
+            (revoked,) = told(uow, "person.death_revoked.v1")[before:]
+        assert revoked["revokes"] == str(words[0]), "funding knows the first word alone"
+
+
+def test_no_bureau_takes_back_the_word_of_another(act: Act) -> None:
+    """Whether it comes after that word or overtakes it."""
+    with act() as uow:
+        _, head = register(uow)
+        first = deliver(uow, death())
+        deliver(uow, revocation(first), sender="housing", bureau="housing")
+        assert uow.session.get_one(Person, head).deceased_on == DIED
+    second = new_id()
+    with act() as uow:
+        _, other = register(uow, member(2, name="李国强"))
+        deliver(uow, revocation(second), sender="housing", bureau="housing")
+        deliver(uow, death(identity(2)), event_id=second)
+        assert uow.session.get_one(Person, other).deceased_on == DIED
+        assert told(uow, "person.death_revoked.v1") == []
+
+
+def test_what_an_officer_recorded_another_takes_back(act: Act) -> None:
+    """Two persons and a reason; the word is void, and the one who gave it cannot undo it."""
+    with act() as uow:
+        _, head = register(uow)
+        deaths.record(uow, RecordDeath(person_id=head, died_on=DIED, evidence="村里口头报告"))
+        with pytest.raises(Forbidden, match="登记人不能") as own:
+            deaths.revoke(uow, RevokeDeath(person_id=head, evidence="见到本人"))
+    assert own.value.reason == "two_persons"
+    with act(REVIEWER) as uow:
+        with pytest.raises(Invalid, match="依据"):
+            deaths.revoke(uow, RevokeDeath(person_id=head, evidence=" "))
+        view = deaths.revoke(uow, RevokeDeath(person_id=head, evidence="入户见到本人"))
+        (died,) = told(uow, "person.died.v1")
+        (revoked,) = told(uow, "person.death_revoked.v1")
+        with pytest.raises(Conflict, match="没有死亡登记"):
+            deaths.revoke(uow, RevokeDeath(person_id=head, evidence="再来一次"))
+    assert view.deceased_on is None
+    assert revoked["revokes"] == died["source_event_id"]
+
+
+def test_an_officer_does_not_take_back_what_a_bureau_told(act: Act) -> None:
+    """Told by name which bureau and event; the officer's own word beside it changes nothing."""
+    with act() as uow:
+        _, head = register(uow)
+        deaths.record(uow, RecordDeath(person_id=head, died_on=DIED, evidence="火化证"))
+        event_id = deliver(uow, death())
+    with act(REVIEWER) as uow, pytest.raises(Conflict, match=str(event_id)) as refused:
+        deaths.revoke(uow, RevokeDeath(person_id=head, evidence="入户见到本人"))
+    assert refused.value.reason == "told_by_bureau"
