@@ -19,6 +19,7 @@ from services.cases import (
     reminders,
     reviews,
 )
+from services.chassis import audit_chain
 from services.chassis.service import PUBLIC, Service, command, every, project, query, react
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Role
@@ -63,13 +64,16 @@ from services.contracts.commands.cases import (
     ServeDecision,
     SupplyMaterial,
 )
+from services.contracts.events.base import AuditAnchored
 from services.contracts.events.funding import (
     CycleLocked,
     EntitlementEnded,
     EntitlementGranted,
     EntitlementQuoted,
     EntitlementRefused,
+    FundingAuditAnchored,
 )
+from services.contracts.events.notify import NotifyAuditAnchored
 from services.contracts.events.registry import (
     BenefitCarriedOver,
     DivisionRegistered,
@@ -77,6 +81,7 @@ from services.contracts.events.registry import (
     PersonDeathRevoked,
     PersonDied,
     PersonRecorded,
+    RegistryAuditAnchored,
     RosterImportUndone,
     StaffAppointed,
 )
@@ -109,6 +114,11 @@ class CasesService(Service):
     name = "cases"
 
     # copies ------------------------------------------------------------------------------------
+
+    @project(RegistryAuditAnchored, FundingAuditAnchored, NotifyAuditAnchored)
+    def witness_audits(self, uow: UnitOfWork, events: list[AuditAnchored]) -> None:
+        """Heads of the others' audit chains."""
+        audit_chain.bear_witness(uow, events)
 
     @project(DivisionRegistered)
     def copy_divisions(self, uow: UnitOfWork, events: list[DivisionRegistered]) -> None:

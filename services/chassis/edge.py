@@ -20,7 +20,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from services.chassis import metrics, tracing
+from services.chassis import audit, metrics, tracing
 from services.chassis.actors import ActorVerifier
 from services.chassis.logs import get_logger
 from services.chassis.models import CommandRow
@@ -117,6 +117,8 @@ class Endpoint:
         except msgspec.ValidationError as error:
             raise Invalid(f"请求内容不合格式：{error}", field=_field(error)) from error
         with foundation.begin(actor) as uow:
+            if actor.has(Role.AUDITOR) and not self.writes and self.access is not PUBLIC:
+                audit.look(uow, request)
             key = context.get("idempotency_key")
             if not self.writes or not key or not self.keep_answer:
                 return msgspec.to_builtins(handle(uow, request))

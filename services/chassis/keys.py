@@ -1,7 +1,8 @@
 """Makes a fresh set of keys for an installation, as environment variables.
 
-Every service gets its own field and index keys; each pair that exchanges sealed fields shares a
-transit key; registry holds the keys that sign actor tokens and open bureaus' identity numbers.
+Every service gets its own field, index and audit keys; each pair that exchanges sealed fields
+shares a transit key; registry holds the keys that sign actor tokens and open bureaus' identity
+numbers.
 """
 
 from __future__ import annotations
@@ -52,12 +53,15 @@ def generate() -> dict[str, str]:
     for name in NAMES:
         keys[f"{name.upper()}_FIELD_KEYS"] = f"1:{_key()}"
         keys[f"{name.upper()}_INDEX_KEY"] = _key()
+        keys[f"{name.upper()}_AUDIT_KEYS"] = f"1:{_key()}"
     return keys
 
 
 def visible_to(service: str, keys: dict[str, str]) -> dict[str, str]:
     """The part of the keys that ``service`` may hold (``portal`` is one of them)."""
-    own = {f"{service.upper()}_FIELD_KEYS", f"{service.upper()}_INDEX_KEY", "ACTOR_PUBLIC_KEYS"}
+    own = {"ACTOR_PUBLIC_KEYS"} | {
+        f"{service.upper()}_{kind}" for kind in ("FIELD_KEYS", "INDEX_KEY", "AUDIT_KEYS")
+    }
     if service == "registry":
         own |= {*ONLY_REGISTRY, "BUREAU_PUBLIC_KEY"}
     if service == "portal":

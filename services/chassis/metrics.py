@@ -40,4 +40,5 @@ RELAY_ACTIVE = Gauge("zhida_relay_active", "1 where this process holds the relay
 HUB_LAG_SECONDS = Gauge(
     "zhida_hub_lag_seconds", "How late the event loop runs a timer.", ["service"]
 )
+AUDIT_UNSEALED = Gauge("zhida_audit_unsealed", "Audit rows that wait for their seal.", ["service"])
 TIMER_RUNS = Counter("zhida_timer_runs_total", "Timer runs.", ["service", "timer", "outcome"])

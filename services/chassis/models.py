@@ -167,6 +167,45 @@ class AuditRow(ChassisBase):
     trace_id: Mapped[str | None]
 
 
+class AuditUnsealedRow(ChassisBase):
+    """An audit row no seal covers yet. A trigger writes it with the row, the sealer takes it."""
+
+    __tablename__ = "audit_unsealed"
+
+    audit_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+
+
+class AuditSealRow(ChassisBase):
+    """A link of the audit chain: which rows it covers, their hashes, the seal over both.
+
+    ``ids`` are the covered audit ids; ``hashes`` their 32-byte hashes, one after another in the
+    order of ids; ``digest`` binds them to ``previous``, the digest of the seal before. Append-only.
+    """
+
+    __tablename__ = "audit_seal"
+
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    sealed_at: Mapped[datetime]
+    ids: Mapped[Any] = mapped_column(INT8MULTIRANGE)
+    hashes: Mapped[bytes]
+    previous: Mapped[bytes]
+    key_id: Mapped[int]
+    digest: Mapped[bytes]
+
+
+class AuditAnchorRow(ChassisBase):
+    """The head of a service's audit chain as it was told: our own last one, and others' that we
+    bear witness to. ``version`` is the number of the seal."""
+
+    __tablename__ = "audit_anchor"
+
+    service: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str]
+    at: Mapped[datetime]
+    epoch: Mapped[int]
+    version: Mapped[int] = mapped_column(BigInteger)
+
+
 class ClockRow(ChassisBase):
     """The offset of business time in demo and test mode: one row, whole days."""
 

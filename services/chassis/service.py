@@ -41,7 +41,7 @@ from sqlalchemy import text
 from werkzeug.wrappers import Request as WebRequest
 from werkzeug.wrappers import Response
 
-from services.chassis import archive, common, health, inbox, metrics, tracing
+from services.chassis import archive, audit, audit_chain, common, health, inbox, metrics, tracing
 from services.chassis.archive import Upkeep
 from services.chassis.consumer import Consumer
 from services.chassis.edge import PUBLIC, Access, EdgeEntrypoint, Endpoint
@@ -54,11 +54,14 @@ from services.contracts.actors import Role, system_actor
 from services.contracts.commands.common import (
     DescribeFile,
     DownloadChunk,
+    ListAnchors,
     ListDeadLetters,
+    ReadAudit,
     ReadClock,
     RedriveDeadLetters,
     SetClock,
     UploadChunk,
+    VerifyAudit,
 )
 from services.contracts.events import Event, event_type
 from services.contracts.requests import Command, Query
@@ -410,6 +413,26 @@ class Service:
     def redrive_dead_letters(self, uow: UnitOfWork, request: RedriveDeadLetters) -> int:
         """Send dead letters back to their queue."""
         return archive.redrive(uow, subscriptions(type(self)), request)
+
+    @every(seconds=5)
+    def seal_audit(self, uow: UnitOfWork) -> None:
+        """Seal the audit rows of the last seconds."""
+        audit_chain.seal(uow)
+
+    @query(VerifyAudit, roles=(Role.AUDITOR,), child=True)
+    def verify_audit(self, uow: UnitOfWork, request: VerifyAudit) -> Any:
+        """Find what was changed in the audit log."""
+        return audit_chain.verify(uow, request)
+
+    @query(ListAnchors, roles=(Role.AUDITOR,))
+    def list_anchors(self, uow: UnitOfWork, request: ListAnchors) -> Any:
+        """Heads of other services' audit chains."""
+        return audit_chain.list_anchors(uow, request)
+
+    @query(ReadAudit, roles=(Role.AUDITOR,))
+    def read_audit(self, uow: UnitOfWork, request: ReadAudit) -> Any:
+        """Who did or looked at what."""
+        return audit.read(uow, request)
 
     @http("GET", "/metrics")
     def metrics(self, _request: WebRequest) -> Response:

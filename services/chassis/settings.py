@@ -1,8 +1,9 @@
 """Settings of one service process, read once from the environment and checked at start.
 
 Names: ``AMQP_URI``; ``<SERVICE>_DATABASE_URL``, ``<SERVICE>_FIELD_KEYS``,
-``<SERVICE>_INDEX_KEY``; ``TRANSIT_KEYS``; ``ACTOR_PUBLIC_KEYS`` (and, for registry alone,
-``ACTOR_SIGNING_KEY``); ``ZHIDA_MODE``; ``HEALTH_ADDRESS``; ``EVENT_RETRY_STEPS``.
+``<SERVICE>_INDEX_KEY``, ``<SERVICE>_AUDIT_KEYS``; ``TRANSIT_KEYS``; ``ACTOR_PUBLIC_KEYS`` (and,
+for registry alone, ``ACTOR_SIGNING_KEY``); ``ZHIDA_MODE``; ``HEALTH_ADDRESS``;
+``EVENT_RETRY_STEPS``.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class Settings:
     index_key: bytes = field(repr=False)
     transit_keys: dict[tuple[str, str], dict[int, bytes]] = field(repr=False)
     actor_public_keys: str = field(repr=False)
+    audit_keys: dict[int, bytes] = field(repr=False)
     mode: Mode = "production"
     county: str = "421083"
     health_address: str = "127.0.0.1:0"
@@ -82,6 +84,7 @@ class Settings:
     archive_max_bytes: int = 20_000_000_000
     retry_steps: tuple[RetryStep, ...] = parse_steps(RETRY_STEPS)
     topology_check_s: float = 10.0
+    audit_anchor_s: float = 3600.0
 
     @classmethod
     def from_env(cls, service: str) -> Settings:
@@ -103,6 +106,7 @@ class Settings:
             index_key=base64.b64decode(_required(f"{prefix}_INDEX_KEY")),
             transit_keys=transit,
             actor_public_keys=_required("ACTOR_PUBLIC_KEYS"),
+            audit_keys=parse_keys(_required(f"{prefix}_AUDIT_KEYS")),
             mode=mode,  # type: ignore[arg-type]
             county=county(os.environ.get("ZHIDA_COUNTY", "421083")),
             health_address=os.environ.get("HEALTH_ADDRESS", "127.0.0.1:0"),
@@ -111,4 +115,5 @@ class Settings:
             archive_max_bytes=int(os.environ.get("ARCHIVE_MAX_BYTES", "20000000000")),
             retry_steps=parse_steps(os.environ.get("EVENT_RETRY_STEPS", RETRY_STEPS)),
             topology_check_s=float(os.environ.get("TOPOLOGY_CHECK_S", "10")),
+            audit_anchor_s=float(os.environ.get("AUDIT_ANCHOR_S", "3600")),
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from services.chassis import audit_chain
 from services.chassis.service import ANYONE, Service, command, every, project, query, react
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Role
 from services.contracts.commands import funding as c
-from services.contracts.events.cases import AssessmentRequested, CaseDecided
+from services.contracts.events.cases import AssessmentRequested, CaseDecided, CasesAuditAnchored
 from services.contracts.events.registry import (
     HouseholdRecorded,
     PersonAccountChanged,
@@ -77,6 +78,11 @@ class FundingService(Service):
     def copy_staff(self, uow: UnitOfWork, events: list[StaffAppointed]) -> None:
         """Staff."""
         projections.staff(uow, events)
+
+    @project(CasesAuditAnchored)
+    def witness_audit(self, uow: UnitOfWork, events: list[CasesAuditAnchored]) -> None:
+        """Heads of the audit chain of cases."""
+        audit_chain.bear_witness(uow, events)
 
     # what happened elsewhere
 

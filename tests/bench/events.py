@@ -136,6 +136,7 @@ def _service(module: str, cls: str, url: str, uri: str) -> tuple[list[str], dict
         f"{name.upper()}_DATABASE_URL": url,
         f"{name.upper()}_FIELD_KEYS": material["CASES_FIELD_KEYS"],
         f"{name.upper()}_INDEX_KEY": material["CASES_INDEX_KEY"],
+        f"{name.upper()}_AUDIT_KEYS": material["CASES_AUDIT_KEYS"],
         "ZHIDA_MODE": "test",
         "HEALTH_ADDRESS": f"127.0.0.1:{port}",
     }

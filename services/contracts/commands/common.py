@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
-from typing import ClassVar
+from datetime import date, datetime
+from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 import msgspec
@@ -92,3 +92,80 @@ class RedriveDeadLetters(Command[int], frozen=True, kw_only=True):
 
     queue: str
     event_id: str | None = None
+
+
+# -- audit ------------------------------------------------------------------------------------
+
+
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Who did or looked at what, when and why."""
+
+    id: int
+    machine_at: datetime
+    business_on: date
+    actor_id: str
+    actor_name: str
+    purpose: str | None
+    action: str
+    subject_type: str
+    subject_id: str
+    detail: dict[str, Any]
+    trace_id: str | None
+
+
+class ReadAudit(Query[list[AuditEntry]], frozen=True, kw_only=True):
+    """The newest audit rows of this service, before the id ``before``; of one actor or subject."""
+
+    before: int | None = None
+    actor_id: str | None = None
+    subject_id: str | None = None
+    action: str | None = None
+    limit: int = 100
+
+
+class Anchor(msgspec.Struct, frozen=True, kw_only=True):
+    """The head of a service's audit chain as another service was told it."""
+
+    service: str
+    number: int
+    digest: str
+    at: datetime
+
+
+class ListAnchors(Query[list[Anchor]], frozen=True, kw_only=True):
+    """The heads of other services' audit chains that this service bears witness to."""
+
+
+Finding = Literal["changed", "removed", "inserted", "seal_broken", "seal_missing", "end_missing"]
+
+
+class AuditFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """Something in the audit log that is not as it was sealed."""
+
+    kind: Finding
+    seal: int | None
+    audit_id: int | None
+    detail: str
+
+
+class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What verifying a chain found. ``found`` counts all findings, of which the first are listed;
+    ``unsealed`` rows wait for their seal."""
+
+    service: str
+    seals: int
+    rows: int
+    head: int
+    digest: str
+    unsealed: int
+    unsealed_since: datetime | None
+    found: int
+    findings: tuple[AuditFinding, ...]
+
+
+class VerifyAudit(Query[AuditReport], frozen=True, kw_only=True):
+    """Read the audit chain and every row anew, against the heads others bear witness to."""
+
+    timeout: ClassVar[float] = 1800.0
+
+    anchors: tuple[Anchor, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
@@ -40,6 +41,20 @@ Sealed = Annotated[str, msgspec.Meta(extra_json_schema={"x-sealed": True})]
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all events. Readers ignore fields they do not know (additive evolution)."""
+
+
+class AuditAnchored(Event, frozen=True, kw_only=True):
+    """The head of a service's audit chain: its seal number ``version`` had this ``digest``.
+
+    Each service has a type of its own on this base; another service keeps what it was told.
+    """
+
+    service: str
+    division: str
+    digest: str
+    at: datetime
+    epoch: int
+    version: int
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.contracts.events.base import Audience, Event, event
+from services.contracts.events.base import Audience, AuditAnchored, Event, Privacy, event
 
 
 @event("case.accepted.v1", audience=Audience.BUREAUS, subject="case_id")
@@ -206,3 +206,14 @@ class ReviewOpened(Event, frozen=True, kw_only=True):
     cause_event_id: str
     officer_id: UUID | None
     opened_on: date
+
+
+@event(
+    "cases_audit.anchored.v1",
+    audience=Audience.INTERNAL,
+    privacy=Privacy.OPEN,
+    subject="service",
+    facet="audit",
+)
+class CasesAuditAnchored(AuditAnchored, frozen=True, kw_only=True):
+    """办件服务审计链的链头，交另一服务见证。"""

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.contracts.events.base import Audience, Event, Privacy, event
+from services.contracts.events.base import Audience, AuditAnchored, Event, Privacy, event
 
 
 class WorkingLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,3 +183,14 @@ class RecoveryRaised(Event, frozen=True, kw_only=True):
     months: tuple[date, ...]
     amount_fen: int
     reason: str
+
+
+@event(
+    "funding_audit.anchored.v1",
+    audience=Audience.INTERNAL,
+    privacy=Privacy.OPEN,
+    subject="service",
+    facet="audit",
+)
+class FundingAuditAnchored(AuditAnchored, frozen=True, kw_only=True):
+    """资金服务审计链的链头，交另一服务见证。"""

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from services.contracts.actors import Role
-from services.contracts.events.base import Audience, Event, Privacy, Sealed, event
+from services.contracts.events.base import Audience, AuditAnchored, Event, Privacy, Sealed, event
 
 
 @event(
@@ -277,3 +277,14 @@ class BureauEventRefused(Event, frozen=True, kw_only=True):
     code: str
     field: str | None
     reason: str
+
+
+@event(
+    "registry_audit.anchored.v1",
+    audience=Audience.INTERNAL,
+    privacy=Privacy.OPEN,
+    subject="service",
+    facet="audit",
+)
+class RegistryAuditAnchored(AuditAnchored, frozen=True, kw_only=True):
+    """登记服务审计链的链头，交另一服务见证。"""

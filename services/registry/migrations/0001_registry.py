@@ -49,6 +49,31 @@ def upgrade() -> None:
     )
     op.create_index("ix_audit_subject", "audit", ["subject_type", "subject_id", "id"], unique=False)
     op.create_table(
+        "audit_anchor",
+        sa.Column("service", sa.String(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("service", name=op.f("pk_audit_anchor")),
+    )
+    op.create_table(
+        "audit_seal",
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("sealed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ids", postgresql.INT8MULTIRANGE(), nullable=False),
+        sa.Column("hashes", sa.LargeBinary(), nullable=False),
+        sa.Column("previous", sa.LargeBinary(), nullable=False),
+        sa.Column("key_id", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_audit_seal")),
+    )
+    op.create_table(
+        "audit_unsealed",
+        sa.Column("audit_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("audit_id", name=op.f("pk_audit_unsealed")),
+    )
+    op.create_table(
         "business_clock",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("offset_days", sa.Integer(), nullable=False),
@@ -469,8 +494,8 @@ def upgrade() -> None:
         deferrable=True,
         initially="DEFERRED",
     )
-    op.execute(audit.REFUSE_CHANGE)
-    op.execute(audit.append_only("audit"))
+    for statement in audit.guard_audit():
+        op.execute(statement)
     op.execute(audit.append_only("sign_in"))
     divisions.seed(op.get_bind(), os.environ.get("ZHIDA_COUNTY", "421083"))
 
@@ -554,6 +579,9 @@ def downgrade() -> None:
     op.drop_table("command")
     op.drop_table("business_clock")
     op.drop_index("ix_audit_subject", table_name="audit")
+    op.drop_table("audit_unsealed")
+    op.drop_table("audit_seal")
+    op.drop_table("audit_anchor")
     op.drop_table("audit")
     op.drop_table("arrival")
     # ### end Alembic commands ###

@@ -152,6 +152,7 @@ class Room:
                             ("DATABASE_URL", self.url),
                             ("FIELD_KEYS", KEYS["CASES_FIELD_KEYS"]),
                             ("INDEX_KEY", KEYS["CASES_INDEX_KEY"]),
+                            ("AUDIT_KEYS", KEYS["CASES_AUDIT_KEYS"]),
                         )
                     },
                     "ZHIDA_MODE": "test",
@@ -188,6 +189,7 @@ class Room:
                     index_key=b"i" * 32,
                     transit_keys={},
                     actor_public_keys=KEYS["ACTOR_PUBLIC_KEYS"],
+                    audit_keys={1: b"a" * 32},
                     mode="test",
                     retry_steps=parse_steps(STEPS),
                 )

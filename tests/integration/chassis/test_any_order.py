@@ -155,6 +155,7 @@ def foundation(servers: Servers) -> Iterator[Foundation]:
                 index_key=b"",
                 transit_keys={},
                 actor_public_keys=KEYS["ACTOR_PUBLIC_KEYS"],
+                audit_keys={1: b"a" * 32},
                 mode="test",
             )
         )

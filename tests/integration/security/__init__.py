@@ -1,0 +1,1 @@
+"""What an attacker from within may try, and what finds or stops it."""
