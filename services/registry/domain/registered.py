@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from services.registry.domain import roster
 from services.registry.domain.benefits import BENEFITS
 from services.registry.domain.identity_number import mask
-from services.registry.domain.roster import TITLES, Person, Problem, Roster
+from services.registry.domain.roster import TITLES, Person, Problem, Roster, columns
 
 
 @dataclass(slots=True)
@@ -51,7 +50,7 @@ def conflicts(
                 found.append(
                     Problem(
                         grant.row,
-                        TITLES[roster.BENEFIT],
+                        TITLES[columns.BENEFIT],
                         BENEFITS[grant.benefit],
                         f"{person.name}已在享受该待遇",
                         "请删除该行；调整金额请走复核",
@@ -74,7 +73,7 @@ def _household_conflicts(
             found.append(
                 Problem(
                     household.row,
-                    TITLES[roster.HOUSEHOLD],
+                    TITLES[columns.HOUSEHOLD],
                     household.number,
                     "该户编号在册，但属于另一村（社区）",
                     "请核对户编号，或先办迁移",
@@ -85,7 +84,7 @@ def _household_conflicts(
             found.append(
                 Problem(
                     household.head.row,
-                    TITLES[roster.KINSHIP],
+                    TITLES[columns.KINSHIP],
                     "户主",
                     "与在册户主不是同一人",
                     "请核对户主，或先办户主变更",
@@ -100,14 +99,14 @@ def _differences(person: Person, known: KnownPerson) -> list[Problem]:
     if known.deceased:
         found.append(
             Problem(
-                person.row, TITLES[roster.IDENTITY], masked, "此人已登记死亡", "请核实后删除该行"
+                person.row, TITLES[columns.IDENTITY], masked, "此人已登记死亡", "请核实后删除该行"
             )
         )
     if known.household != person.household:
         found.append(
             Problem(
                 person.row,
-                TITLES[roster.IDENTITY],
+                TITLES[columns.IDENTITY],
                 masked,
                 f"此人在册，户编号为 {known.household}",
                 "一个人只能在一户，请核对",
@@ -117,7 +116,7 @@ def _differences(person: Person, known: KnownPerson) -> list[Problem]:
         found.append(
             Problem(
                 person.row,
-                TITLES[roster.NAME],
+                TITLES[columns.NAME],
                 person.name,
                 "与在册姓名不同",
                 "请核对姓名和身份证号",
@@ -127,7 +126,7 @@ def _differences(person: Person, known: KnownPerson) -> list[Problem]:
         found.append(
             Problem(
                 person.row,
-                TITLES[roster.ACCOUNT],
+                TITLES[columns.ACCOUNT],
                 mask(person.account),
                 "与在册账号不同",
                 "变更账号须经两人办理，不能用导入代替",
