@@ -1,8 +1,9 @@
 """Makes the secrets of an installation: ``python -m deploy.secrets --folder FOLDER`` once.
 
-Each process gets a file of its own with its own keys only: ``registry.env`` … ``portal.env``, for
-the compose file as they are, for Kubernetes by ``kubectl create secret generic registry
---from-env-file=FOLDER/registry.env``. ``databases.env`` and ``broker.env`` are for the servers.
+Each process gets a file of its own with its own keys only: ``registry.env`` … ``portal.env``.
+``databases.env`` and ``broker.env`` are for the servers of the compose file. With ``--kubernetes``
+the addresses are those of ``kubernetes/`` and ``kubernetes.yaml`` holds everything as Secrets:
+``kubectl apply --filename FOLDER/kubernetes.yaml``, or what it holds into the city's secret store.
 Keep the folder outside the project and in two places: without the keys the sealed columns of the
 databases are lost. A folder that holds secrets already is left alone.
 """
@@ -10,17 +11,21 @@ databases are lost. A folder that holds secrets already is left alone.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from services.chassis import keys
 from services.chassis.discovery import NAMES
 
 PROCESSES = (*NAMES, "portal")
+NAMESPACE = "zhida"
+BASIC = "kubernetes.io/basic-auth"
 
 
 def generate(broker: str, databases: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -48,6 +53,41 @@ def generate(broker: str, databases: Mapping[str, str]) -> dict[str, dict[str, s
     return files
 
 
+def manifests(files: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
+    """The same as Secrets of ``kubernetes/``: a process each, the databases' owners, the broker's
+    user, and the definitions that the trial's broker starts from."""
+    broker = files["broker"]
+    user, password = broker["RABBITMQ_DEFAULT_USER"], broker["RABBITMQ_DEFAULT_PASS"]
+    admin = {"username": "admin", "password": secrets.token_urlsafe(24)}
+    data: dict[str, Mapping[str, str]] = {name: files[name] for name in PROCESSES}
+    for name in NAMES:
+        owner = {"username": name, "password": files["databases"][f"{name.upper()}_PASSWORD"]}
+        data[f"{name}-db-owner"] = owner
+    data["broker-user"] = {"username": user, "password": password}
+    data["broker-admin"] = admin
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    vhost = broker["RABBITMQ_DEFAULT_VHOST"]
+    definitions = {
+        "vhosts": [{"name": vhost}],
+        "users": [
+            {"name": user, "password": password, "tags": []},
+            {"name": "admin", "password": admin["password"], "tags": ["administrator"]},
+        ],
+        "permissions": [{"user": each, "vhost": vhost, **everything} for each in (user, "admin")],
+    }
+    data["broker-definitions"] = {"definitions.json": json.dumps(definitions)}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "type": BASIC if name.endswith("-db-owner") else "Opaque",
+            "stringData": dict(values),
+        }
+        for name, values in data.items()
+    ]
+
+
 def write(folder: Path, files: Mapping[str, Mapping[str, str]]) -> None:
     """Write the files, readable by their owner alone. Raises ``FileExistsError`` rather than lose
     the keys of a living installation."""
@@ -55,9 +95,12 @@ def write(folder: Path, files: Mapping[str, Mapping[str, str]]) -> None:
     if taken := sorted(path.name for path in folder.glob("*.env")):
         raise FileExistsError(f"{folder} 已有密钥文件（{'、'.join(taken)}），没有改动")
     for name, variables in files.items():
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        with os.fdopen(os.open(folder / f"{name}.env", flags, 0o600), "w") as stream:
-            stream.writelines(f"{key}={value}\n" for key, value in variables.items())
+        _keep(folder / f"{name}.env", "".join(f"{k}={v}\n" for k, v in variables.items()))
+
+
+def _keep(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        stream.write(text)
 
 
 def main() -> int:
@@ -65,11 +108,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--broker", default="broker:5672/zhida", help="host:port/vhost")
-    parser.add_argument("--database", default="databases:5432", help="host:port of all four")
+    parser.add_argument(
+        "--database", help="host:port of the databases, {service} in it stands for each one's name"
+    )
+    parser.add_argument("--kubernetes", action="store_true", help="write kubernetes.yaml too")
     arguments = parser.parse_args()
-    files = generate(arguments.broker, dict.fromkeys(NAMES, arguments.database))
+    host = arguments.database or (
+        "{service}-db-rw:5432" if arguments.kubernetes else "databases:5432"
+    )
+    files = generate(arguments.broker, {name: host.replace("{service}", name) for name in NAMES})
     try:
         write(arguments.folder, files)
+        if arguments.kubernetes:
+            listed = {"apiVersion": "v1", "kind": "List", "items": manifests(files)}
+            _keep(arguments.folder / "kubernetes.yaml", json.dumps(listed, indent=1) + "\n")
     except FileExistsError as error:
         sys.stderr.write(f"{error}\n")
         return 2

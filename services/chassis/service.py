@@ -48,6 +48,7 @@ from services.chassis.edge import PUBLIC, Access, EdgeEntrypoint, Endpoint
 from services.chassis.inbox import Delivery
 from services.chassis.logs import get_logger
 from services.chassis.relay import Relay
+from services.chassis.settings import RetryStep
 from services.chassis.topology import WorkQueue
 from services.chassis.uow import Foundation, UnitOfWork
 from services.contracts.actors import Role, system_actor
@@ -450,11 +451,26 @@ class Service:
         return health.ready(self.chassis.container, self.chassis.foundation)
 
 
+def work_queues(service: type[Service], steps: tuple[RetryStep, ...]) -> list[WorkQueue]:
+    """The queues a service consumes, by name, with what each is bound to."""
+    types = {
+        f"{service.name}.{name}": tuple(method.reacts_to)
+        for name, method in _marked(service, "reacts_to")
+    }
+    copied = dict.fromkeys(
+        struct for _, method in _marked(service, "projects") for struct in method.projects
+    )
+    if copied:
+        types[f"{service.name}.copies"] = tuple(copied)
+    return [
+        WorkQueue(name, tuple(event_type(struct) for struct in structs), steps)
+        for name, structs in sorted(types.items())
+    ]
+
+
 def subscriptions(service: type[Service]) -> list[str]:
     """The queue names a service consumes."""
-    reacting = [f"{service.name}.{name}" for name, _ in _marked(service, "reacts_to")]
-    copying = [f"{service.name}.copies"] if any(_marked(service, "projects")) else []
-    return sorted(reacting + copying)
+    return [queue.name for queue in work_queues(service, ())]
 
 
 __all__ = [

@@ -94,6 +94,8 @@ class Settings:
         if mode not in ("production", "demo", "test"):
             raise SettingsError("ZHIDA_MODE must be production, demo or test")
         transit: dict[tuple[str, str], dict[int, bytes]] = {}
+        if mode == "production" and "TRANSIT_KEYS" not in os.environ:  # empty: it seals nothing
+            raise SettingsError("environment variable TRANSIT_KEYS is not set")
         for part in filter(None, os.environ.get("TRANSIT_KEYS", "").split(";")):
             pair, _, keys = part.partition("=")
             sender, _, receiver = pair.partition(">")

@@ -45,8 +45,18 @@ def test_the_image_runs_unprivileged_and_from_locked_packages() -> None:
     assert last["USER"] == "10001:10001"
     assert last["ENTRYPOINT"] == '["/usr/bin/tini", "--"]'
     syncs = [rest for word, rest in instructions() if word == "RUN" and "uv sync" in rest]
-    assert len(syncs) == 2
+    assert len(syncs) == 1
     assert all("--locked" in sync and "--no-dev" in sync for sync in syncs)
+
+
+def test_nothing_comes_into_the_image_without_a_hash() -> None:
+    """uv by its own requirements, the rest by uv.lock; our code is copied, not built."""
+    runs = [rest for word, rest in instructions() if word == "RUN"]
+    pips = [run for run in runs if "pip install" in run]
+    assert all("--require-hashes" in run for run in pips)
+    assert all("--no-install-project" in run for run in runs if "uv sync" in run)
+    pinned = (PROJECT / "deploy" / "uv.requirements.txt").read_text(encoding="utf-8")
+    assert re.search(r"^uv==\S+ \\\n    --hash=sha256:", pinned, re.MULTILINE)
 
 
 def test_the_context_holds_what_is_copied_and_no_secrets() -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,20 @@ import yaml
 from deploy import secrets
 from deploy.local.accounts import PROJECT
 from services.chassis.discovery import NAMES
-from services.chassis.settings import Settings
+from services.chassis.settings import Settings, SettingsError
 from services.notify.settings import GatewaySettings
 from services.portal.settings import PortalSettings
-from tests.deploy.kustomize import Manifest, render
+from services.registry.settings import RegistrySettings
+from tests.deploy.kustomize import LOADER, Manifest, render
 
-BASE = PROJECT / "deploy" / "kubernetes" / "base"
+KUBERNETES = PROJECT / "deploy" / "kubernetes"
+PLACES = {
+    "base": KUBERNETES / "base",
+    "dev": KUBERNETES / "overlays" / "dev",
+    "city": KUBERNETES / "overlays" / "city",
+}
+RENDERED = {place: render(folder) for place, folder in PLACES.items()}
+BUILT_IN = {"v1", "apps/v1", "batch/v1", "policy/v1", "networking.k8s.io/v1"}
 PROCESSES = (*NAMES, "portal")
 CITY = {
     "NOTIFY_SMTP_URL": "smtp://mail.honghu.example",
@@ -43,7 +52,12 @@ def newest_minors(count: int = 3) -> list[str]:
     return [f"{major}.{minor}" for major, minor in sorted(found)[-count:]]
 
 
-MANIFESTS = render(BASE)
+MANIFESTS = RENDERED["base"]
+
+
+def is_built_in(manifest: Manifest) -> bool:
+    """Whether every cluster knows it, without an operator."""
+    return manifest["apiVersion"] in BUILT_IN
 
 
 def of_kind(*kinds: str) -> list[Manifest]:
@@ -77,6 +91,15 @@ def strings(value: Any) -> Iterator[str]:
 PODS = of_kind("Deployment", "Job")
 
 
+EVERY_POD = [
+    pytest.param(manifest, id=f"{place}/{name_of(manifest)}")
+    for place, manifests in RENDERED.items()
+    for manifest in manifests
+    if manifest["kind"] in ("Deployment", "StatefulSet", "Job")
+]
+VOLUMES = {"emptyDir", "secret"}
+
+
 def pod(workload: Manifest) -> dict[str, Any]:
     """The pod specification of a workload."""
     spec: dict[str, Any] = workload["spec"]["template"]["spec"]
@@ -84,12 +107,19 @@ def pod(workload: Manifest) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("version", newest_minors())
-@pytest.mark.parametrize("manifest", MANIFESTS, ids=name_of)
-def test_every_object_is_valid_for_the_newest_minors(manifest: Manifest, version: str) -> None:
-    """Strictly: an unknown field is an error."""
+@pytest.mark.parametrize("place", PLACES)
+def test_every_object_is_valid_for_the_newest_minors(
+    place: str, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strictly: an unknown field is an error. (Custom resources: test_custom_resources.py.)"""
+    core = [each for each in RENDERED[place] if is_built_in(each)]
+    assert len(core) >= 30
+    read_once = cache(kubernetes_validate.utils.schema_contents)  # it would for every object
+    monkeypatch.setattr(kubernetes_validate.utils, "schema_contents", read_once)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        kubernetes_validate.validate(manifest, version, strict=True)
+        for manifest in core:
+            kubernetes_validate.validate(manifest, version, strict=True)
 
 
 def test_the_validator_refuses_a_misspelt_field() -> None:
@@ -99,29 +129,36 @@ def test_the_validator_refuses_a_misspelt_field() -> None:
         kubernetes_validate.validate(wrong, newest_minors()[-1], strict=True)
 
 
-def test_kubectl_renders_the_same() -> None:
+@pytest.mark.parametrize("place", PLACES)
+def test_kubectl_renders_the_same(place: str) -> None:
     """Where a kubectl with today's Kustomize stands, it agrees with our own reading."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("no kubectl on this machine")
     done = subprocess.run(
-        [kubectl, "kustomize", str(BASE)], capture_output=True, text=True, check=False
+        [kubectl, "kustomize", str(PLACES[place])], capture_output=True, text=True, check=False
     )
-    if "labels" in done.stderr:
-        pytest.skip("this kubectl's Kustomize is too old for `labels`")
-    theirs = {name_of(m): m for m in yaml.safe_load_all(done.stdout)}
-    assert theirs == {name_of(m): m for m in MANIFESTS}
+    if "labels" in done.stderr or "components" in done.stderr:
+        pytest.skip("this kubectl's Kustomize is too old for `labels` and `components`")
+    assert done.returncode == 0, done.stderr
+    theirs = {name_of(m): m for m in yaml.load_all(done.stdout, LOADER)}
+    assert theirs == {name_of(m): m for m in RENDERED[place]}
 
 
-def test_no_file_of_the_base_is_left_out() -> None:
-    """Every file below the base is named by a kustomization."""
-    named = {BASE / "kustomization.yaml"}
-    for plan in BASE.rglob("kustomization.yaml"):
-        named |= {plan, *(plan.parent / n for n in yaml.safe_load(plan.read_text())["resources"])}
-    assert {path for path in BASE.rglob("*") if path.is_file()} <= named
+def test_no_file_is_left_out() -> None:
+    """Every manifest below base, components and overlays is named by a kustomization, and every
+    component by an overlay."""
+    named: set[Path] = set()
+    for plan in KUBERNETES.rglob("kustomization.yaml"):
+        content = yaml.safe_load(plan.read_text())
+        parts = (*content.get("resources", ()), *content.get("components", ()))
+        named |= {plan, *((plan.parent / part).resolve() for part in parts)}
+    folders = [KUBERNETES / each for each in ("base", "components", "overlays")]
+    assert {path for folder in folders for path in folder.rglob("*.yaml")} <= named
+    assert set((KUBERNETES / "components").iterdir()) <= named
 
 
-@pytest.mark.parametrize("workload", PODS, ids=name_of)
+@pytest.mark.parametrize("workload", EVERY_POD)
 def test_every_pod_meets_the_restricted_standard(workload: Manifest) -> None:
     """The namespace enforces it; here it is seen before anything is applied."""
     spec = pod(workload)
@@ -131,7 +168,7 @@ def test_every_pod_meets_the_restricted_standard(workload: Manifest) -> None:
     assert spec["automountServiceAccountToken"] is False
     assert spec["enableServiceLinks"] is False
     assert not spec.keys() & {"hostNetwork", "hostPID", "hostIPC"}
-    assert all(volume.keys() <= {"name", "emptyDir"} for volume in spec["volumes"])
+    assert all(volume.keys() <= {"name", *VOLUMES} for volume in spec["volumes"])
     for container in spec["containers"]:
         context = container["securityContext"]
         assert context["allowPrivilegeEscalation"] is False
@@ -183,6 +220,22 @@ def test_a_migration_job_stands_beside_each_service_and_carries_no_services_labe
         labels = job["spec"]["template"]["metadata"]["labels"]
         service = one("Service", labels["app.kubernetes.io/name"])
         assert not service["spec"]["selector"].items() <= labels.items()
+
+
+UNUSED = {"BUREAU_PUBLIC_KEY"}
+"""Kept beside its private half for the connection sheets; no process needs it to run."""
+
+
+def read_settings(name: str) -> None:
+    """What a process reads before it starts."""
+    if name == "portal":
+        PortalSettings.from_env()
+        return
+    settings = Settings.from_env(name)
+    if name == "registry":
+        RegistrySettings.from_env()
+    if name == "notify":
+        GatewaySettings.from_env(settings.mode)
 
 
 def environment(name: str) -> dict[str, str]:
@@ -240,6 +293,20 @@ def test_each_process_gets_its_own_keys_only() -> None:
         assert not [key for key in made[name] for other in others if key.startswith(f"{other}_")]
         assert ("ACTOR_SIGNING_KEY" in made[name]) == (name == "registry")
     assert made["portal"].keys() == {"AMQP_URI", "PORTAL_SESSION_SECRET"}
+
+
+def test_a_secret_that_is_missing_is_named() -> None:
+    """Whatever variable of its Secret a process lacks: it does not start, and says which."""
+    for name in PROCESSES:
+        given = {**environment(name), **(CITY if name == "notify" else {})}
+        needed = secrets.generate("broker:5672/zhida", dict.fromkeys(NAMES, "databases:5432"))[name]
+        for missing in needed.keys() - UNUSED:
+            with pytest.MonkeyPatch.context() as patch:
+                for variable, value in given.items():
+                    patch.setenv(variable, value)
+                patch.delenv(missing)
+                with pytest.raises(SettingsError, match=missing):
+                    read_settings(name)
 
 
 def test_secrets_are_never_written_over(tmp_path: Path) -> None:
