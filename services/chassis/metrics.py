@@ -41,4 +41,7 @@ HUB_LAG_SECONDS = Gauge(
     "zhida_hub_lag_seconds", "How late the event loop runs a timer.", ["service"]
 )
 AUDIT_UNSEALED = Gauge("zhida_audit_unsealed", "Audit rows that wait for their seal.", ["service"])
+RETENTION_REMOVED = Counter(
+    "zhida_retention_removed_total", "Rows removed after their period.", ["service", "table"]
+)
 TIMER_RUNS = Counter("zhida_timer_runs_total", "Timer runs.", ["service", "timer", "outcome"])

@@ -41,7 +41,17 @@ from sqlalchemy import text
 from werkzeug.wrappers import Request as WebRequest
 from werkzeug.wrappers import Response
 
-from services.chassis import archive, audit, audit_chain, common, health, inbox, metrics, tracing
+from services.chassis import (
+    archive,
+    audit,
+    audit_chain,
+    common,
+    health,
+    inbox,
+    metrics,
+    retention,
+    tracing,
+)
 from services.chassis.archive import Upkeep
 from services.chassis.consumer import Consumer
 from services.chassis.edge import PUBLIC, Access, EdgeEntrypoint, Endpoint
@@ -419,6 +429,11 @@ class Service:
     def seal_audit(self, uow: UnitOfWork) -> None:
         """Seal the audit rows of the last seconds."""
         audit_chain.seal(uow)
+
+    @every(seconds=60)
+    def sweep(self, uow: UnitOfWork) -> None:
+        """Remove what is over its period."""
+        retention.sweep(uow)
 
     @query(VerifyAudit, roles=(Role.AUDITOR,), child=True)
     def verify_audit(self, uow: UnitOfWork, request: VerifyAudit) -> Any:
