@@ -107,6 +107,9 @@ READERS = (
 )
 """Posts that see the cases of their divisions."""
 
+PRINTERS = tuple(role for role in READERS if role is not Role.AUDITOR)
+"""Posts that may have a letter made: an auditor reads those there are."""
+
 
 class CasesService(Service):
     """What was asked, and how it was decided."""
@@ -336,7 +339,7 @@ class CasesService(Service):
         """办事指南."""
         return queries.list_items(uow, request)
 
-    @command(RenderDocument, roles=READERS, child=True)
+    @command(RenderDocument, roles=PRINTERS, child=True)
     def render_document(self, uow: UnitOfWork, request: RenderDocument) -> PrintedLetter:
         """文书, typeset in a child process."""
         return printing.render(uow, request)

@@ -84,6 +84,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 ANYONE = tuple(role for role in Role if role is not Role.SERVICE)
 """Any signed-in member of staff."""
 
+WORKERS = tuple(
+    role for role in ANYONE if role not in (Role.SYSTEM_ADMIN, Role.SECURITY_ADMIN, Role.AUDITOR)
+)
+"""Who works with cases and money: not those who run, secure or audit the system."""
+
 
 class Chassis(DependencyProvider):
     """Holds what the process shares; opens units of work for entrypoints; runs the relay."""
@@ -400,7 +405,7 @@ class Service:
         """Read the business date."""
         return common.read_clock(uow, request)
 
-    @command(UploadChunk, roles=ANYONE)
+    @command(UploadChunk, roles=(*WORKERS, Role.SYSTEM_ADMIN))
     def upload_chunk(self, uow: UnitOfWork, request: UploadChunk) -> None:
         """Take a piece of a file."""
         common.upload_chunk(uow, request)
@@ -491,6 +496,7 @@ def subscriptions(service: type[Service]) -> list[str]:
 __all__ = [
     "ANYONE",
     "PUBLIC",
+    "WORKERS",
     "Service",
     "command",
     "every",

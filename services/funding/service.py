@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.chassis import audit_chain
-from services.chassis.service import ANYONE, Service, command, every, project, query, react
+from services.chassis.service import WORKERS, Service, command, every, project, query, react
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Role
 from services.contracts.commands import funding as c
@@ -148,7 +148,7 @@ class FundingService(Service):
         """校验."""
         return checking.check(uow, request)
 
-    @command(c.SignBatch, roles=ANYONE)
+    @command(c.SignBatch, roles=WORKERS)
     def sign_batch(self, uow: UnitOfWork, request: c.SignBatch) -> c.BatchView:
         """审核, 核拨: by role or as a deputy, which the use case decides."""
         return signing.sign(uow, request)
@@ -168,7 +168,7 @@ class FundingService(Service):
         """锁定."""
         return locking.lock(uow, request)
 
-    @command(c.VoidBatch, roles=ANYONE)
+    @command(c.VoidBatch, roles=WORKERS)
     def void_batch(self, uow: UnitOfWork, request: c.VoidBatch) -> c.BatchView:
         """作废: by role or as a deputy, which the use case decides."""
         return locking.void(uow, request)

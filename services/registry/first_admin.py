@@ -2,7 +2,8 @@
 
 Run once where registry runs (its environment, its database), after the migrations. The password is
 read from ``REGISTRY_FIRST_ADMIN_PASSWORD`` or standard input, never from the command line. All
-other accounts are opened by this one through commands. Refused once anybody has an account.
+other accounts are opened by this one through commands: first a security administrator and an
+auditor, who must be other persons. Refused once anybody has an account.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def appoint(
             staff_no=staff_no,
             name=name,
             division=of_county,
-            roles=(Role.SYSTEM_ADMIN, Role.SECURITY_ADMIN),
+            roles=(Role.SYSTEM_ADMIN,),
             scopes=(of_county,),
         ),
     )

@@ -58,7 +58,15 @@ class Staff(Base):
     """
 
     __tablename__ = "staff"
-    __table_args__ = (UniqueConstraint("id", "active", name="uq_staff_id_active"),)
+    __table_args__ = (
+        UniqueConstraint("id", "active", name="uq_staff_id_active"),
+        CheckConstraint(
+            "(CASE WHEN 'system_admin' = ANY (roles) THEN 1 ELSE 0 END)"
+            " + (CASE WHEN 'security_admin' = ANY (roles) THEN 1 ELSE 0 END)"
+            " + (CASE WHEN 'auditor' = ANY (roles) THEN 1 ELSE 0 END) <= 1",
+            name="one_administrator",
+        ),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     staff_no: Mapped[str] = mapped_column(unique=True)

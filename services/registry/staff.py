@@ -23,6 +23,7 @@ from services.contracts.divisions import level
 from services.contracts.errors import Conflict, Forbidden, Invalid, NotFound
 from services.contracts.ids import new_id
 from services.registry import announcements, responsibility
+from services.registry.domain import separation
 from services.registry.domain.identity_number import mask
 from services.registry.domain.officers import Officer
 from services.registry.models import Division, Person, SignInRow, Staff, StaffAccount
@@ -36,6 +37,7 @@ def appoint(uow: UnitOfWork, command: AppointStaff) -> StaffView:
     uow.require(command.division)
     for scope in command.scopes:
         uow.require(scope)
+    _may_appoint(uow, command)
     staff = put_in_post(uow, command)
     stranded = responsibility.uncovered(uow, officer_id=staff.id)
     if stranded:
@@ -140,7 +142,14 @@ def open_account(uow: UnitOfWork, command: OpenAccount) -> StaffView:
     owner = uow.session.scalar(select(StaffAccount).where(StaffAccount.account == account))
     if owner is not None and owner.staff_id != staff.id:
         raise Conflict(f"账号 {account} 已有人使用", field="account", advice="请换一个")
-    row = uow.session.get(StaffAccount, staff.id) or StaffAccount(staff_id=staff.id)
+    row = uow.session.get(StaffAccount, staff.id)
+    if row is not None and not separation.may_reset_password(uow.actor.roles, _roles(staff)):
+        raise Forbidden(
+            "管理员的密码不能由您重设",
+            field="staff_no",
+            advice="请由安全管理员（安全管理员的由系统管理员）办理",
+        )
+    row = row or StaffAccount(staff_id=staff.id)
     row.account = account
     row.password_hash = hashed(command.password)
     row.must_change = command.must_change
@@ -157,6 +166,8 @@ def end_appointment(uow: UnitOfWork, command: EndAppointment) -> StaffView:
     uow.require(staff.division)
     if str(staff.id) == uow.actor.id:
         raise Forbidden("不能给自己办理离岗")
+    if not separation.may_appoint(uow.actor.roles, _roles(staff), _roles(staff)):
+        raise Forbidden("管理员由安全管理员任免", advice="请由安全管理员办理")
     if not command.reason.strip():
         raise Invalid("请写明离岗原因", field="reason")
     if command.successor_no:
@@ -255,6 +266,25 @@ def staff_views(uow: UnitOfWork, staff: Sequence[Staff]) -> list[StaffView]:
     ]
 
 
+def _roles(staff: Staff) -> tuple[Role, ...]:
+    return tuple(Role(role) for role in staff.roles)
+
+
+def _may_appoint(uow: UnitOfWork, post: AppointStaff) -> None:
+    """Nobody appoints himself; administrators are appointed by the security administrator."""
+    before = uow.session.scalar(select(Staff).where(Staff.staff_no == post.staff_no))
+    if before is not None and str(before.id) == uow.actor.id:
+        raise Forbidden("不能给自己任职或变更岗位", advice="请由另一位管理员办理")
+    filled = {
+        Role(role)
+        for roles in uow.session.scalars(select(Staff.roles).where(Staff.active.is_(True)))
+        for role in roles
+    }
+    roles = {*post.roles, *(_roles(before) if before is not None and before.active else ())}
+    if not separation.may_appoint(uow.actor.roles, roles, filled):
+        raise Forbidden("管理员由安全管理员任免", field="roles", advice="请由安全管理员办理")
+
+
 def _sealed_phone(uow: UnitOfWork, staff: Staff, phone: str | None) -> bytes | None:
     if not phone:
         return None
@@ -274,6 +304,8 @@ def _check(uow: UnitOfWork, post: AppointStaff) -> None:
         raise Invalid("姓名为空", field="name")
     if not post.roles or Role.SERVICE in post.roles:
         raise Invalid("请至少选择一个岗位", field="roles")
+    if why := separation.conflict(post.roles):
+        raise Invalid(why, field="roles", advice="请分别任命")
     if not post.scopes:
         raise Invalid("请至少选择一个管辖范围", field="scopes")
     for code in (post.division, *post.scopes):
@@ -281,6 +313,12 @@ def _check(uow: UnitOfWork, post: AppointStaff) -> None:
             level(code)
         except ValueError:
             raise Invalid(f"区划代码 {code} 不对", field="scopes") from None
+    if Role.AUDITOR in post.roles and uow.settings.county not in post.scopes:
+        raise Invalid(
+            "审计员的范围是全部区划",
+            field="scopes",
+            advice=f"请把管辖范围设为 {uow.settings.county}",
+        )
     codes = {post.division, *post.scopes}
     known = uow.session.scalar(
         select(func.count()).select_from(Division).where(Division.code.in_(codes))

@@ -354,6 +354,12 @@ def upgrade() -> None:
         sa.Column("phone", sa.LargeBinary(), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("contact_version", sa.Integer(), nullable=False),
+        sa.CheckConstraint(
+            "(CASE WHEN 'system_admin' = ANY (roles) THEN 1 ELSE 0 END)"
+            " + (CASE WHEN 'security_admin' = ANY (roles) THEN 1 ELSE 0 END)"
+            " + (CASE WHEN 'auditor' = ANY (roles) THEN 1 ELSE 0 END) <= 1",
+            name=op.f("ck_staff_one_administrator"),
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_staff")),
         sa.UniqueConstraint("id", "active", name="uq_staff_id_active"),
         sa.UniqueConstraint("staff_no", name=op.f("uq_staff_staff_no")),

@@ -19,7 +19,7 @@ from tests.fixtures.services import KEYS, OpenUow, actor
 VILLAGE = "421083108204"
 NEIGHBOUR = "421083108203"
 
-ADMIN = actor(Role.SYSTEM_ADMIN, Role.SECURITY_ADMIN)
+ADMIN = actor(Role.SYSTEM_ADMIN)
 CLERK = actor(
     Role.TOWN_CLERK,
     divisions=("421083108",),
