@@ -23,7 +23,17 @@ from services.contracts.commands.funding import (
 from services.contracts.errors import Conflict, Invalid, NotFound
 from services.contracts.ids import new_id
 from services.funding import policies, policy_book
-from services.funding.domain.cycle import MOVES, SEAT_LABELS, STATE_LABELS, Seat, State, Step
+from services.funding.domain.cycle import (
+    MONTHS_AHEAD,
+    MONTHS_BACK,
+    MOVES,
+    SEAT_LABELS,
+    STATE_LABELS,
+    Seat,
+    State,
+    Step,
+    may_open,
+)
 from services.funding.domain.cycle import advance as next_state
 from services.funding.domain.ledger import FiveSums
 from services.funding.domain.months import first_day
@@ -67,15 +77,17 @@ FINDING_LABELS: dict[str, str] = {
     "arrears": "补发以前月份",
 }
 
-_BATCH_NO = re.compile(r"FF\d{6}-(\d{4,})")
+_BATCH_NO = re.compile(r"FF([0-9]{4})([0-9]{2})-([0-9]{4,18})")
 
 
 def find(uow: UnitOfWork, name: str, *, lock: bool = False) -> BatchRow:
     """The batch with an id, a number, or a month (that month's cycle). Raises ``NotFound``."""
     statement = select(BatchRow)
     if match := _BATCH_NO.fullmatch(name.strip().upper()):
-        statement = statement.where(BatchRow.serial == int(match[1]))
-    elif re.fullmatch(r"\d{4}-\d{2}", name):
+        statement = statement.where(
+            BatchRow.serial == int(match[3]), BatchRow.month == f"{match[1]}-{match[2]}"
+        )
+    elif re.fullmatch(r"[0-9]{4}-[0-9]{2}", name):
         statement = statement.where(
             BatchRow.month == name, BatchRow.kind == "monthly", BatchRow.state != "voided"
         )
@@ -114,6 +126,12 @@ def open_batch(uow: UnitOfWork, command: OpenBatch) -> BatchView:
         raise Invalid(
             f"“{command.month}”不是月份", field="month", advice="请填写如 2026-11"
         ) from None
+    if not may_open(command.month, uow.today()):
+        raise Invalid(
+            f"{command.month} 离今天（{uow.today()}）太远，不能开期",
+            field="month",
+            advice=f"最早提前 {MONTHS_AHEAD} 个月，最晚推后 {MONTHS_BACK} 个月，请核对年份",
+        )
     if command.kind == "monthly":
         taken = uow.session.scalar(
             select(BatchRow.id).where(

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from services.contracts.actors import ROLE_LABELS, Actor, Role
 from services.contracts.errors import Conflict
+from services.funding.domain.months import Month, month_of, shift
 
 
 class State(StrEnum):
@@ -87,6 +88,20 @@ MOVES: dict[Step, dict[State, State]] = {
     Step.EXPORT: {State.LOCKED: State.SENT},
     Step.SETTLE: {State.SENT: State.SETTLED, State.SETTLED: State.SETTLED},
 }
+
+
+MONTHS_AHEAD = 1
+"""A month may be opened in the month before it (春节前提前发放下月), no earlier: compute makes the
+dues of every month up to the batch's, so a slip of the year would owe decades. Source: [K]."""
+
+MONTHS_BACK = 12
+"""What is older than a year was paid or given up; arrears come with the current month."""
+
+
+def may_open(month: Month, today: date) -> bool:
+    """Whether a batch of this month may be opened on this day."""
+    now = month_of(today)
+    return shift(now, -MONTHS_BACK) <= month <= shift(now, MONTHS_AHEAD)
 
 
 class StepRefusedError(Conflict):

@@ -1,8 +1,11 @@
 """Calendar months as text ``2026-11``: they sort, compare and read as they are printed."""
 
+import re
 from datetime import date
 
 Month = str
+
+_MONTH = re.compile(r"[0-9]{4}-[0-9]{2}")
 
 
 def month_of(day: date) -> Month:
@@ -12,7 +15,7 @@ def month_of(day: date) -> Month:
 
 def first_day(month: Month) -> date:
     """The first day of a month; raises ValueError for anything that is not a month."""
-    if len(month) != 7 or month[4] != "-":
+    if not _MONTH.fullmatch(month):  # int() would read "２０２６" and "+1", which sort elsewhere
         raise ValueError(f"not a month: {month!r}")
     return date(int(month[:4]), int(month[5:]), 1)
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from services.contracts.actors import Role
 from services.contracts.commands import funding as c
-from services.contracts.errors import Conflict, Invalid
+from services.contracts.errors import Conflict, Invalid, NotFound
 from services.funding import batches, locking, queries, signing
 from tests.builders.funding import (
     AUDITOR,
@@ -331,3 +331,19 @@ def test_the_chain_of_a_payment(office: Office) -> None:
     assert chain.return_row == 2
     assert chain.payment.account_masked == f"****{home.accounts[home.head][-4:]}"
     assert home.accounts[home.head] not in str(chain)
+
+
+@pytest.mark.parametrize("month", ["2027-01", "2099-12", "9999-12", "２０２６-11", "2026-+1"])
+def test_a_slip_of_the_year_is_refused_at_opening(office: Office, month: str) -> None:
+    """Computing 2099 would make the dues of seventy-three years; nothing of it may begin."""
+    with pytest.raises(Invalid) as refused:
+        office.open(month)
+    assert refused.value.field == "month"
+
+
+def test_a_batch_number_names_its_month(office: Office) -> None:
+    """The serial of another month's batch is a slip, not that batch."""
+    batch_no = office.open("2026-11").batch_no
+    office.view(batch_no)
+    with pytest.raises(NotFound):
+        office.view(batch_no.replace("202611", "202612"))

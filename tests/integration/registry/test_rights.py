@@ -6,16 +6,18 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import select
 
 from services.chassis import files
 from services.chassis.actors import ActorSigner
 from services.chassis.edge import Endpoint
 from services.chassis.models import CommandRow
 from services.chassis.service import PUBLIC, endpoints
-from services.chassis.uow import Foundation
+from services.chassis.uow import Foundation, UnitOfWork
 from services.contracts.actors import Actor, Role
 from services.contracts.commands.registry import AppointStaff, OpenAccount
 from services.registry import sign_in, staff
+from services.registry.models import Staff as StaffRow
 from services.registry.service import RegistryService
 from tests.builders.roster import row, xlsx
 from tests.fixtures.services import KEYS
@@ -127,3 +129,25 @@ def test_a_password_leaves_no_trace_beside_its_own_hash(foundation: Foundation, 
         assert answered["ok"]["token"]
     with act(ADMIN) as uow:
         assert uow.session.get(CommandRow, "k-9") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "field"),
+    [
+        ("read_staff", {"staff_no": "HH\x000204"}, "staff_no"),
+        ("assign_officer", {"person_ids": [], "officer_no": "H", "reason": "\x00"}, "reason"),
+        ("list_staff", {"limit": 10**30}, None),
+    ],
+)
+def test_what_no_column_can_keep_is_the_callers_error(
+    name: str, body: dict[str, Any], field: str | None, foundation: Foundation
+) -> None:
+    """A U+0000 of a broken scanner, a number of thirty digits: refused in words, not a fault."""
+
+    def looks(uow: UnitOfWork, _: object) -> Any:
+        return uow.session.scalar(select(StaffRow.name).limit(body["limit"]))
+
+    context = {"actor_token": token(Role.TOWN_CLERK)}
+    refused = OWN[name].answer(foundation, looks, body, context, home=None)["error"]
+    assert (refused["code"], refused["field"]) == ("invalid", field)
+    assert refused["advice"]

@@ -14,6 +14,7 @@ from services.funding.domain.cycle import (
     Step,
     StepRefusedError,
     advance,
+    may_open,
     may_sign,
 )
 
@@ -132,3 +133,25 @@ def test_refusals_say_why() -> None:
             )
     with pytest.raises(StepRefusedError, match=r"批次已发送代发行，不能作废"):
         advance(State.SENT, Step.VOID)
+
+
+@pytest.mark.parametrize(
+    ("month", "allowed"),
+    [
+        ("2026-12", True),
+        ("2026-11", True),
+        ("2025-11", True),
+        ("2025-10", False),
+        ("2027-01", False),
+        ("2099-12", False),
+        ("9999-12", False),
+    ],
+)
+def test_a_slip_of_the_year_opens_no_batch(month: str, allowed: bool) -> None:
+    """Compute makes the dues of every month up to the batch's: 2099 would owe 73 years."""
+    assert may_open(month, DAY) is allowed
+
+
+def test_over_the_new_year() -> None:
+    """January is paid in December, before the holidays."""
+    assert may_open("2027-01", date(2026, 12, 30))
