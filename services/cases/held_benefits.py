@@ -5,20 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func
+from sqlalchemy import ColumnElement, case, exists, func
 from sqlalchemy.dialects.postgresql import insert
 
 from services.cases.models import CaseRow, HeldBenefitRow, LockedMonth
 from services.chassis.uow import UnitOfWork
 from services.contracts.divisions import county
-from services.contracts.events.funding import CycleLocked, EntitlementEnded, EntitlementGranted
+from services.contracts.events.funding import (
+    CycleLocked,
+    EntitlementEnded,
+    EntitlementGranted,
+    EntitlementReopened,
+)
 
 MONTHLY = "monthly"
 """The kind of a batch that pays a month; one-off aid and re-payments lock no month."""
 
 
-def keep(uow: UnitOfWork, events: Sequence[EntitlementGranted | EntitlementEnded]) -> None:
-    """Granted and ended may come in any order; an end stays an end."""
+def keep(
+    uow: UnitOfWork,
+    events: Sequence[EntitlementGranted | EntitlementEnded | EntitlementReopened],
+) -> None:
+    """They may come in any order; an end stays an end unless that very one is taken back."""
     rows: dict[Any, dict[str, Any]] = {}
     for event in events:
         row = rows.setdefault(
@@ -32,30 +40,42 @@ def keep(uow: UnitOfWork, events: Sequence[EntitlementGranted | EntitlementEnded
                 "division": event.division,
                 "from_month": None,
                 "ended": False,
+                "ends": [],
+                "undone": [],
                 "last_month": None,
                 "ended_reason": None,
             },
         )
         if isinstance(event, EntitlementEnded):
+            row["ends"].append(event.end_id)
             row |= {
-                "ended": True,
                 "last_month": event.last_month,
                 "ended_reason": event.reason,
             }
+        elif isinstance(event, EntitlementReopened):
+            row["undone"].append(event.end_id)
         else:
             row |= {"from_month": event.from_month, "person_ids": list(event.person_ids)}
+    for row in rows.values():
+        row["ended"] = not set(row["ends"]) <= set(row["undone"])
+        if not row["ended"]:
+            row |= {"last_month": None, "ended_reason": None}
     if not rows:
         return
     statement = insert(HeldBenefitRow)
     fresh, old = statement.excluded, HeldBenefitRow
+    ends, undone = old.ends + fresh.ends, old.undone + fresh.undone
+    ended = ~ends.contained_by(undone)
     uow.session.execute(
         statement.on_conflict_do_update(
             index_elements=[HeldBenefitRow.entitlement_id],
             set_={
                 "from_month": func.coalesce(fresh.from_month, old.from_month),
-                "ended": fresh.ended | old.ended,
-                "last_month": func.coalesce(fresh.last_month, old.last_month),
-                "ended_reason": func.coalesce(fresh.ended_reason, old.ended_reason),
+                "ended": ended,
+                "ends": ends,
+                "undone": undone,
+                "last_month": case((ended, func.coalesce(fresh.last_month, old.last_month))),
+                "ended_reason": case((ended, func.coalesce(fresh.ended_reason, old.ended_reason))),
             },
         ),
         list(rows.values()),

@@ -182,7 +182,11 @@ class LockedMonth(Base):
 
 
 class HeldBenefitRow(Base):
-    """An entitlement as funding tells of it: who holds what, from when, and whether it ended."""
+    """An entitlement as funding tells of it: who holds what, from when, and whether it ended.
+
+    ``ends`` and ``undone`` are the ends told of, and those taken back; it has ended while there is
+    one of the first that is not among the second.
+    """
 
     __tablename__ = "held_benefit"
     __table_args__ = (
@@ -198,6 +202,8 @@ class HeldBenefitRow(Base):
     division: Mapped[str]
     from_month: Mapped[date | None]
     ended: Mapped[bool]
+    ends: Mapped[list[str]] = mapped_column(server_default="{}")
+    undone: Mapped[list[str]] = mapped_column(server_default="{}")
     last_month: Mapped[date | None]
     ended_reason: Mapped[str | None]
 

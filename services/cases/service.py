@@ -71,6 +71,7 @@ from services.contracts.events.funding import (
     EntitlementGranted,
     EntitlementQuoted,
     EntitlementRefused,
+    EntitlementReopened,
     FundingAuditAnchored,
 )
 from services.contracts.events.notify import NotifyAuditAnchored
@@ -160,7 +161,7 @@ class CasesService(Service):
         """Funding's amounts with their working."""
         inquiries.quoted(uow, events)
 
-    @react(EntitlementGranted, EntitlementEnded)
+    @react(EntitlementGranted, EntitlementEnded, EntitlementReopened)
     def on_entitlements(self, uow: UnitOfWork, events: list[Any]) -> None:
         """Benefits in force, for intake."""
         held_benefits.keep(uow, events)

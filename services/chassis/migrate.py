@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, text
 
 import services
-from services.chassis import database
+from services.chassis import database, schema
 from services.chassis.models import ChassisBase
 
 LOCK_KEY = 0x5A68_0002
@@ -37,7 +37,16 @@ def _config(service: str) -> Config:
 
 
 def upgrade(service: str, database_url: str) -> None:
-    """Bring a service's database to the newest schema."""
+    """Bring a service's database to the newest schema; one that is the next release's is left.
+
+    Raises ``WrongSchema`` when it is newer still.
+    """
+    code = schema.expected(service)
+    at = schema.found(database_url)
+    if at is not None and at > code:
+        if problem := schema.verdict(at, code):
+            raise schema.WrongSchema(f"{service}: {problem}")
+        return
     with database.engine(database_url, poolclass=NullPool).connect() as connection:
         _locked(connection)
         config = _config(service)

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.chassis.uow import UnitOfWork
 from services.contracts.errors import Invalid
-from services.contracts.events.funding import EntitlementGranted
+from services.contracts.events.funding import EntitlementGranted, EntitlementReopened
 from services.contracts.events.registry import PersonDeathRevoked, PersonDied
 from services.funding import checking, ledger, policy_book, terms, withdrawal
 from services.funding.domain.entitlement import last_month_after_death, split, work_out
@@ -351,6 +351,19 @@ def _reopen(uow: UnitOfWork, event: PersonDeathRevoked) -> None:
         )
         coverage.active, coverage.last_month, coverage.end_cause = True, None, None
         if entitlement.end_cause in told:
+            uow.emit(
+                EntitlementReopened(
+                    entitlement_id=entitlement.id,
+                    case_id=entitlement.case_id,
+                    household_id=entitlement.household_id,
+                    person_ids=(event.person_id,),
+                    benefit=entitlement.benefit,
+                    division=entitlement.division,
+                    from_month=first_day(month),
+                    end_id=str(entitlement.end_cause),
+                    child=entitlement.child,
+                )
+            )
             entitlement.state, entitlement.last_month = "active", None
             entitlement.end_reason = entitlement.end_cause = None
         session.flush()

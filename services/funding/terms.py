@@ -315,6 +315,7 @@ def ended_events(
         last_month=None if never or row.last_month is None else first_day(row.last_month),
         reason=row.end_reason or "",
         child=row.child,
+        end_id=row.end_cause or "",
     )
     closed = EntitlementClosed(
         entitlement_id=ended.entitlement_id,

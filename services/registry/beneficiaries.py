@@ -1,51 +1,60 @@
-"""Who is a beneficiary, as funding's entitlements say. An end is final, whatever comes later."""
+"""Who is a beneficiary, as funding's entitlements say. An end is final unless it is taken back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.chassis.uow import UnitOfWork
-from services.contracts.events.funding import EntitlementEnded, EntitlementGranted
+from services.contracts.events.funding import (
+    EntitlementEnded,
+    EntitlementGranted,
+    EntitlementReopened,
+)
 from services.registry.models import HeldBenefit, Person
 
 
-def on_granted(uow: UnitOfWork, events: Sequence[EntitlementGranted]) -> None:
-    """Note who holds what; an end that came first stands."""
-    rows = _rows(events, ended=False)
-    if rows:
-        uow.session.execute(insert(HeldBenefit).values(rows).on_conflict_do_nothing())
-        settle(uow, {row["person_id"] for row in rows})
-
-
-def on_ended(uow: UnitOfWork, events: Sequence[EntitlementEnded]) -> None:
-    """Note what ended."""
-    rows = _rows(events, ended=True)
-    if rows:
-        statement = insert(HeldBenefit).values(rows)
-        uow.session.execute(
-            statement.on_conflict_do_update(
-                index_elements=["entitlement_id", "person_id"], set_={"ended": True}
+def on_told(
+    uow: UnitOfWork,
+    events: Sequence[EntitlementGranted | EntitlementEnded | EntitlementReopened],
+) -> None:
+    """Note who holds what and what ended, in whatever order that comes."""
+    rows: dict[tuple[UUID, UUID], dict[str, Any]] = {}
+    for event in events:
+        for person_id in event.person_ids:
+            row = rows.setdefault(
+                (event.entitlement_id, person_id),
+                {
+                    "entitlement_id": event.entitlement_id,
+                    "person_id": person_id,
+                    "benefit": event.benefit,
+                    "ends": [],
+                    "undone": [],
+                },
             )
-        )
-        settle(uow, {row["person_id"] for row in rows})
-
-
-def _rows(
-    events: Iterable[EntitlementGranted | EntitlementEnded], *, ended: bool
-) -> list[dict[str, UUID | str | bool]]:
-    unique = {
-        (event.entitlement_id, person_id): event.benefit
-        for event in events
-        for person_id in event.person_ids
-    }
-    return [
-        {"entitlement_id": key[0], "person_id": key[1], "benefit": benefit, "ended": ended}
-        for key, benefit in sorted(unique.items())
-    ]
+            if isinstance(event, EntitlementEnded):
+                row["ends"].append(event.end_id)
+            elif isinstance(event, EntitlementReopened):
+                row["undone"].append(event.end_id)
+    if not rows:
+        return
+    for row in rows.values():
+        row["ended"] = not set(row["ends"]) <= set(row["undone"])
+    statement = insert(HeldBenefit)
+    fresh, old = statement.excluded, HeldBenefit
+    ends, undone = old.ends + fresh.ends, old.undone + fresh.undone
+    uow.session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["entitlement_id", "person_id"],
+            set_={"ends": ends, "undone": undone, "ended": ~ends.contained_by(undone)},
+        ),
+        [rows[key] for key in sorted(rows)],
+    )
+    settle(uow, {person_id for _, person_id in rows})
 
 
 def settle(uow: UnitOfWork, person_ids: Iterable[object]) -> None:

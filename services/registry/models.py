@@ -282,7 +282,11 @@ class CarriedBenefit(Base):
 
 
 class HeldBenefit(Base):
-    """Entitlements as funding tells of them: who is a beneficiary. An end is never undone."""
+    """Entitlements as funding tells of them: who is a beneficiary.
+
+    ``ends`` and ``undone`` are the ends told of, and those taken back; it has ended while there is
+    one of the first that is not among the second.
+    """
 
     __tablename__ = "held_benefit"
     __table_args__ = (Index("ix_held_benefit_person", "person_id"),)
@@ -291,6 +295,8 @@ class HeldBenefit(Base):
     person_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     benefit: Mapped[str]
     ended: Mapped[bool]
+    ends: Mapped[list[str]] = mapped_column(ARRAY(String), server_default="{}")
+    undone: Mapped[list[str]] = mapped_column(ARRAY(String), server_default="{}")
 
 
 class AccountChange(Base):

@@ -56,7 +56,12 @@ from services.contracts.commands.registry import (
     UndoImport,
 )
 from services.contracts.events.bureaus import DeathRegistered, DeathRevoked
-from services.contracts.events.funding import EntitlementEnded, EntitlementGranted, ImportLocked
+from services.contracts.events.funding import (
+    EntitlementEnded,
+    EntitlementGranted,
+    EntitlementReopened,
+    ImportLocked,
+)
 from services.registry import (
     account_changes,
     beneficiaries,
@@ -331,12 +336,17 @@ class RegistryService(Service):
     @react(EntitlementGranted)
     def on_entitlement_granted(self, uow: UnitOfWork, events: list[EntitlementGranted]) -> None:
         """Note who became a beneficiary."""
-        beneficiaries.on_granted(uow, events)
+        beneficiaries.on_told(uow, events)
 
     @react(EntitlementEnded)
     def on_entitlement_ended(self, uow: UnitOfWork, events: list[EntitlementEnded]) -> None:
         """Note who ceased to be one."""
-        beneficiaries.on_ended(uow, events)
+        beneficiaries.on_told(uow, events)
+
+    @react(EntitlementReopened)
+    def on_entitlement_reopened(self, uow: UnitOfWork, events: list[EntitlementReopened]) -> None:
+        """Note whose end was taken back."""
+        beneficiaries.on_told(uow, events)
 
     @react(ImportLocked)
     def on_import_locked(self, uow: UnitOfWork, events: list[ImportLocked]) -> None:

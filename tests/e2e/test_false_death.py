@@ -19,6 +19,7 @@ from services.contracts.commands.registry import (
 from services.contracts.events.funding import (
     EntitlementEnded,
     EntitlementGranted,
+    EntitlementReopened,
     PaymentSettled,
 )
 from tests.builders.city import City
@@ -94,6 +95,11 @@ def test_the_living_man_is_paid_what_was_held_back(
     found = city.ask(staff["other_clerk"], FindByIdentity(identity_number=identity(1, BORN)))
     assert found is not None
     assert found.deceased_on is None
+    assert found.beneficiary
+    assert [event.person_ids for event in city.said(EntitlementReopened)] == [(man,)]
+    with city.begin("cases") as uow:
+        held = uow.session.execute(text("SELECT ended, last_month, from_month FROM held_benefit"))
+        assert [tuple(row) for row in held] == [(False, None, date(2026, 11, 1))]
     with city.begin("notify") as uow:
         told = uow.session.execute(
             text("SELECT template, count(*) FROM message WHERE template LIKE 'death%' GROUP BY 1")

@@ -306,6 +306,8 @@ def upgrade() -> None:
         sa.Column("division", sa.String(), nullable=False),
         sa.Column("from_month", sa.Date(), nullable=True),
         sa.Column("ended", sa.Boolean(), nullable=False),
+        sa.Column("ends", postgresql.ARRAY(sa.String()), server_default="{}", nullable=False),
+        sa.Column("undone", postgresql.ARRAY(sa.String()), server_default="{}", nullable=False),
         sa.Column("last_month", sa.Date(), nullable=True),
         sa.Column("ended_reason", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("entitlement_id", name=op.f("pk_held_benefit")),

@@ -81,7 +81,10 @@ class EntitlementClosed(Event, frozen=True, kw_only=True):
 
 @event("entitlement.ended.v1", audience=Audience.INTERNAL, subject="entitlement_id")
 class EntitlementEnded(Event, frozen=True, kw_only=True):
-    """待遇终止：``last_month`` 是最后应发月份的第一天，从未应发时为空。"""
+    """待遇终止：``last_month`` 是最后应发月份的第一天，从未应发时为空。
+
+    ``end_id`` names this end: only ``entitlement.reopened`` with the same one undoes it.
+    """
 
     entitlement_id: UUID
     case_id: UUID
@@ -91,6 +94,22 @@ class EntitlementEnded(Event, frozen=True, kw_only=True):
     division: str
     last_month: date | None
     reason: str
+    child: bool = False
+    end_id: str = ""
+
+
+@event("entitlement.reopened.v1", audience=Audience.INTERNAL, subject="entitlement_id")
+class EntitlementReopened(Event, frozen=True, kw_only=True):
+    """待遇恢复：编号为 ``end_id`` 的那次终止被撤销（如死亡误登），其他终止不受影响。"""
+
+    entitlement_id: UUID
+    case_id: UUID
+    household_id: UUID
+    person_ids: tuple[UUID, ...]
+    benefit: str
+    division: str
+    from_month: date
+    end_id: str
     child: bool = False
 
 

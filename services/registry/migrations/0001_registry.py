@@ -236,6 +236,8 @@ def upgrade() -> None:
         sa.Column("person_id", sa.Uuid(), nullable=False),
         sa.Column("benefit", sa.String(), nullable=False),
         sa.Column("ended", sa.Boolean(), nullable=False),
+        sa.Column("ends", postgresql.ARRAY(sa.String()), server_default="{}", nullable=False),
+        sa.Column("undone", postgresql.ARRAY(sa.String()), server_default="{}", nullable=False),
         sa.PrimaryKeyConstraint("entitlement_id", "person_id", name=op.f("pk_held_benefit")),
     )
     op.create_index("ix_held_benefit_person", "held_benefit", ["person_id"], unique=False)

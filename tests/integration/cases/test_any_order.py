@@ -16,7 +16,11 @@ from services.cases import carry_over, held_benefits, projections, reviews
 from services.cases.models import CaseRow, FactRow, HeldBenefitRow, Person
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import system_actor
-from services.contracts.events.funding import EntitlementEnded, EntitlementGranted
+from services.contracts.events.funding import (
+    EntitlementEnded,
+    EntitlementGranted,
+    EntitlementReopened,
+)
 from services.contracts.events.registry import (
     BenefitCarriedOver,
     PersonDeathRevoked,
@@ -68,6 +72,27 @@ LIFE: list[Any] = [
         last_month=None,
         reason="death",
     ),
+    EntitlementEnded(
+        entitlement_id=ENTITLEMENT,
+        case_id=GRANT.grant_id,
+        household_id=GRANT.household_id,
+        person_ids=(PERSON,),
+        benefit=GRANT.benefit,
+        division=GRANT.division,
+        last_month=None,
+        reason="death",
+        end_id="death:wrong",
+    ),
+    EntitlementReopened(
+        entitlement_id=ENTITLEMENT,
+        case_id=GRANT.grant_id,
+        household_id=GRANT.household_id,
+        person_ids=(PERSON,),
+        benefit=GRANT.benefit,
+        division=GRANT.division,
+        from_month=date(2026, 11, 1),
+        end_id="death:wrong",
+    ),
     died("wrong"),
     PersonDeathRevoked(
         person_id=PERSON,
@@ -87,7 +112,7 @@ def apply(uow: UnitOfWork, event: Any) -> None:
             projections.people(uow, [event])
         case BenefitCarriedOver() | RosterImportUndone():
             carry_over.handle(uow, [event])
-        case EntitlementGranted() | EntitlementEnded():
+        case EntitlementGranted() | EntitlementEnded() | EntitlementReopened():
             held_benefits.keep(uow, [event])
         case PersonDied() | PersonDeathRevoked():
             reviews.handle_deaths(uow, [event])

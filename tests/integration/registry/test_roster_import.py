@@ -306,7 +306,7 @@ def test_who_was_there_before_stays_and_may_get_it_again(act: Act) -> None:
             division=VILLAGE,
             from_month=date(2026, 11, 1),
         )
-        beneficiaries.on_granted(uow, [held])
+        beneficiaries.on_told(uow, [held])
         roster_import.undo(uow, UndoImport(import_id=report.import_id, reason="试导"))
         person = uow.session.scalars(select(Person)).one()
         assert (person.id, person.removed, person.beneficiary) == (head, False, False)

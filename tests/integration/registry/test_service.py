@@ -186,3 +186,31 @@ def test_a_bureau_speaks_from_its_own_process(
     assert shell.rows("SELECT deceased_on FROM person") == [(None,)]
     assert told(theirs) == [("applied",)]
     assert shell.rows("SELECT deceased_on::text FROM person") == [("2026-09-20",)]
+
+
+@pytest.mark.timeout(300)
+def test_a_release_works_on_the_schema_of_the_next(shell: Shell, tmp_path: Path) -> None:
+    """The next release's migration comes while this one runs: it goes on writing and publishing,
+    can be started again (a roll-back), and its own migration job leaves the schema alone."""
+    from services.chassis import migrate, schema
+
+    code = schema.expected("registry")
+    with closing(psycopg2.connect(shell.database_url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '20s'")
+            for table in shell.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+                if table[0] != "alembic_version":
+                    cursor.execute(f"ALTER TABLE {table[0]} ADD COLUMN of_the_next text")
+            cursor.execute("CREATE TABLE of_the_next (id bigint PRIMARY KEY)")
+            cursor.execute("UPDATE alembic_version SET version_num = %s", (f"{code + 1:04d}",))
+    shell("login", "admin")
+    good = tmp_path / "good.xlsx"
+    good.write_bytes(xlsx([row()], officers=OFFICERS))
+    done = shell("registry", "import", str(good), "--first-month", "2026-11")
+    assert done["rejected"] == 0
+    assert shell.rows("SELECT count(*) FROM person") == [(1,)]
+    until("the events", lambda: shell.rows("SELECT count(*) FROM outbox") == [(0,)])
+    migrate.upgrade("registry", shell.database_url)
+    assert schema.found(shell.database_url) == code + 1
+    schema.require("registry", shell.database_url)

@@ -1,7 +1,10 @@
 """Staff: posts, accounts, signing in, and who is responsible for whom."""
 
 from datetime import date, timedelta
+from itertools import permutations
+from typing import Any
 
+import msgspec
 import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import func, select, text, update
@@ -27,7 +30,11 @@ from services.contracts.commands.registry import (
     SignIn,
 )
 from services.contracts.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
-from services.contracts.events.funding import EntitlementEnded, EntitlementGranted
+from services.contracts.events.funding import (
+    EntitlementEnded,
+    EntitlementGranted,
+    EntitlementReopened,
+)
 from services.contracts.ids import new_id
 from services.registry import (
     beneficiaries,
@@ -427,15 +434,45 @@ def test_a_beneficiary_is_who_holds_something(act: Act) -> None:
         def holds() -> bool:
             return uow.session.scalars(select(Person.beneficiary)).one()
 
-        beneficiaries.on_granted(uow, [granted(first), granted(first)])
+        beneficiaries.on_told(uow, [granted(first), granted(first)])
         assert holds()
         figures = queries.figures(uow, ReadRegistryFigures())
         assert (figures.people, figures.beneficiaries, figures.households) == (1, 1, 1)
-        beneficiaries.on_ended(uow, [ended(first)])
+        beneficiaries.on_told(uow, [ended(first)])
         assert not holds()
-        beneficiaries.on_ended(uow, [ended(second)])
-        beneficiaries.on_granted(uow, [granted(second), granted(first)])
+        beneficiaries.on_told(uow, [ended(second)])
+        beneficiaries.on_told(uow, [granted(second), granted(first)])
         assert not holds()
+
+
+def test_an_end_taken_back_makes_a_beneficiary_again(act: Act) -> None:
+    """A death registered wrongly: in every order of grant, end and reopening, and no other end."""
+    with act(CLERK) as uow:
+        household, head = register(uow)
+        common: dict[str, Any] = {
+            "case_id": new_id(),
+            "household_id": household,
+            "person_ids": (head,),
+            "benefit": "rural_dibao",
+            "division": VILLAGE,
+        }
+        for order in permutations(["granted", "ended", "reopened"]):
+            key = new_id()
+            told: dict[str, EntitlementGranted | EntitlementEnded | EntitlementReopened] = {
+                "granted": EntitlementGranted(entitlement_id=key, from_month=None, **common),
+                "ended": EntitlementEnded(
+                    entitlement_id=key, last_month=None, reason="死亡", end_id="death:a", **common
+                ),
+                "reopened": EntitlementReopened(
+                    entitlement_id=key, from_month=date(2026, 11, 1), end_id="death:a", **common
+                ),
+            }
+            for word in order:
+                beneficiaries.on_told(uow, [told[word]])
+            assert uow.session.scalars(select(Person.beneficiary)).one(), order
+            other = msgspec.structs.replace(told["ended"], end_id="death:b")
+            beneficiaries.on_told(uow, [other, told["reopened"]])
+            assert not uow.session.scalars(select(Person.beneficiary)).one(), order
 
 
 # -- places -----------------------------------------------------------------------------------
