@@ -56,7 +56,7 @@ class CaseRow(Base):
             postgresql_where=text("state IN ('supplementing', 'in_progress', 'decided')"),
         ),
         Index("ix_case_file_listed", "division", "id"),
-        Index("ix_case_file_by_limit", text("coalesce(due_on, date '9999-12-31')"), "id"),
+        Index("ix_case_file_by_limit", text("COALESCE(due_on, '9999-12-31'::date)"), "id"),
         Index("ix_case_file_returned", "division", postgresql_where=text("returned")),
         Index(
             "ix_case_file_running",

@@ -22,6 +22,7 @@ SHAPE = {
 
 
 @pytest.mark.alone
+@pytest.mark.xdist_group("demo")
 @pytest.mark.timeout(900)
 def test_every_check_holds_and_fails_when_its_evidence_is_spoilt(tmp_path: Path) -> None:
     """The main job runs from roster to paid; each check holds, and sees a spoilt row or file."""

@@ -15,5 +15,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it back."""
-    ${downgrades if downgrades else "pass"}
+    """Never: schemas go forward only; what went wrong is restored from a backup."""
+    raise NotImplementedError("schemas go forward only: restore a backup")
