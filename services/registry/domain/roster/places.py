@@ -23,9 +23,9 @@ class Places:
         try:
             town_code, code = self._read[written]
         except KeyError:
-            named, gazetteer = self._gazetteer.village, self._gazetteer
+            gazetteer = self._gazetteer
             town_code = gazetteer.town(town) if town else None
-            code = named(town_code, village) if town_code and village else None
+            code = gazetteer.village(town_code, village) if town_code and village else None
             self._read[written] = (town_code, code)
         if code is None:
             self._refuse(row, written, town_code)
