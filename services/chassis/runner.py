@@ -17,16 +17,13 @@ from nameko.containers import ServiceContainer
 
 from services.chassis import logs, schema
 from services.chassis.discovery import NAMES, service_class
-from services.chassis.settings import Settings, SettingsError
+from services.chassis.settings import REFUSED, Settings, SettingsError
 from services.chassis.uow import Foundation
 
 log = logs.get_logger(__name__)
 
 DRAIN_SECONDS = 50
 """Less than the patience of the local supervisor (60) and of the kubelet (90)."""
-
-REFUSED = 3
-"""Exit code: a setting is missing or wrong, or the database's schema is not one to work on."""
 
 
 def container(name: str, settings: Settings) -> ServiceContainer:

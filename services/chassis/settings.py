@@ -19,6 +19,10 @@ from services.contracts.divisions import county
 Mode = Literal["production", "demo", "test"]
 
 
+REFUSED = 3
+"""Exit code of a process that did not start: a setting is missing or wrong, or the schema is."""
+
+
 class SettingsError(RuntimeError):
     """A setting is missing or malformed; the process does not start."""
 

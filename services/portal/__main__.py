@@ -11,15 +11,11 @@ import uvicorn  # noqa: E402  the filter above comes first
 
 from services.chassis import logs  # noqa: E402
 from services.chassis.client import Client  # noqa: E402
-from services.chassis.settings import SettingsError  # noqa: E402
+from services.chassis.settings import REFUSED, SettingsError  # noqa: E402
 from services.portal.app import create_app  # noqa: E402
 from services.portal.settings import PortalSettings  # noqa: E402
 
 log = logs.get_logger(__name__)
-
-
-REFUSED = 3
-"""Exit code: a setting is missing; the portal did not start."""
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ from contextlib import closing
 import psycopg2
 
 from services.chassis import schema
-from services.chassis.runner import REFUSED
+from services.chassis.settings import REFUSED
 from tests.fixtures.services import KEYS
 
 
