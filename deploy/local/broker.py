@@ -1,6 +1,5 @@
 """A private RabbitMQ node from Debian's package, and the few things we ask of it."""
 
-import base64
 import contextlib
 import http.client
 import json
@@ -16,10 +15,12 @@ import msgspec
 from deploy.local.accounts import Account, account
 from deploy.local.ports import free_ports, is_open, keep_or_replace
 from deploy.local.programs import Program
+from deploy.management import Management
 
 HOST = "127.0.0.1"
 SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 PLUGINS = ("rabbitmq_management", "rabbitmq_prometheus")
+ADMIN = "admin"
 EVERYTHING = {"configure": ".*", "write": ".*", "read": ".*"}
 
 
@@ -114,7 +115,7 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
         if not is_open(self.amqp_port):
             return False
         try:
-            return self._api("GET", "/whoami") is not None
+            return self.management().ask("GET", "whoami") is not None
         except (OSError, http.client.HTTPException):
             return False
 
@@ -142,17 +143,29 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
             raise RuntimeError(f"rabbitmqctl {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
 
+    def management(self, vhost: str = "") -> Management:
+        """The management interface, as the administrator."""
+        return Management(
+            host=HOST,
+            port=self.management_port,
+            user=ADMIN,
+            password=self.admin_password,
+            vhost=vhost or self.vhost,
+        )
+
     # -- what stands on the node -----------------------------------------------------------------
 
     def add_vhost(self, name: str, *, users: Sequence[str] = ()) -> str:
         """Make a vhost that our own user (and `users`) may use fully; returns its AMQP address."""
-        permissions = [{"user": user, "vhost": name, **EVERYTHING} for user in (self.user, *users)]
+        permissions = [
+            {"user": user, "vhost": name, **EVERYTHING} for user in (self.user, ADMIN, *users)
+        ]
         self.define({"vhosts": [{"name": name}], "permissions": permissions})
         return self.uri(self.user, self.password, name)
 
     def drop_vhost(self, name: str) -> None:
         """Remove a vhost with all it holds; its connections are closed by the node."""
-        self._api("DELETE", f"/vhosts/{quote(name, safe='')}")
+        self.management().ask("DELETE", "vhosts", name)
 
     def add_user(
         self,
@@ -185,7 +198,7 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
 
     def define(self, definitions: Mapping[str, Any]) -> None:
         """Import RabbitMQ definitions (vhosts, users, permissions, policies …) in one request."""
-        self._api("POST", "/definitions", definitions)
+        self.management().define(definitions)
 
     def queues(self, vhost: str) -> list[dict[str, Any]]:
         """The queues of a vhost as they are this moment, with `messages` waiting and in hand.
@@ -199,7 +212,7 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
 
     def bindings(self, vhost: str) -> list[dict[str, Any]]:
         """Which queue of a vhost is bound to which exchange by which key (not the default one)."""
-        found: list[dict[str, Any]] = self._api("GET", f"/bindings/{quote(vhost, safe='')}")
+        found: list[dict[str, Any]] = self.management().ask("GET", "bindings", vhost)
         return [binding for binding in found if binding["source"]]
 
     @contextlib.contextmanager
@@ -214,24 +227,6 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
 
     # -- details ---------------------------------------------------------------------------------
 
-    def _api(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        login = base64.b64encode(f"admin:{self.admin_password}".encode()).decode()
-        connection = http.client.HTTPConnection(HOST, self.management_port, timeout=15)
-        try:
-            connection.request(
-                method,
-                f"/api{path}",
-                body=None if body is None else json.dumps(body),
-                headers={"Authorization": f"Basic {login}", "Content-Type": "application/json"},
-            )
-            answer = connection.getresponse()
-            text = answer.read()
-        finally:
-            connection.close()
-        if answer.status >= 400:
-            raise RuntimeError(f"RabbitMQ {method} {path}: {answer.status} {text.decode()}")
-        return json.loads(text) if text else {}
-
     def _configuration(self) -> str:
         return f"""\
 listeners.tcp.1 = {HOST}:{self.amqp_port}
@@ -242,6 +237,7 @@ prometheus.tcp.ip = {HOST}
 prometheus.tcp.port = {self.prometheus_port}
 load_definitions = {self.home}/definitions.json
 disk_free_limit.absolute = 200MB
+max_message_size = 16777216
 vm_memory_high_watermark.relative = 0.3
 log.console = true
 log.console.level = warning
@@ -254,10 +250,10 @@ log.file = false
             "vhosts": [{"name": self.vhost}],
             "users": [
                 {"name": self.user, "password": self.password, "tags": []},
-                {"name": "admin", "password": self.admin_password, "tags": ["administrator"]},
+                {"name": ADMIN, "password": self.admin_password, "tags": ["administrator"]},
             ],
             "permissions": [
-                {"user": user, "vhost": self.vhost, **EVERYTHING} for user in (self.user, "admin")
+                {"user": user, "vhost": self.vhost, **EVERYTHING} for user in (self.user, ADMIN)
             ],
         }
 

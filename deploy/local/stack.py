@@ -26,6 +26,7 @@ from services.chassis.keys import visible_to
 
 FILE = RESULTS / "stack.json"
 KEYS = RESULTS / "keys.env"
+BUREAUS = RESULTS / "bureaus.toml"
 LOGS = RESULTS / "logs"
 MAIL = RESULTS / "mail"
 """The mailbox that stands for the outside world when no mail server is given: `mailbox.read`."""
@@ -81,6 +82,7 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
         told = {
             "AMQP_URI": self.amqp_uri,
             "ZHIDA_MODE": self.mode,
+            "ZHIDA_BUREAUS": str(bureaus_file()),
             "HOME": str(Path.home()),
             "PYTHONUNBUFFERED": "1",
             **_passed_on(name),
@@ -95,6 +97,11 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
             f"{name.upper()}_DATABASE_URL": self.database_urls[name],
             "HEALTH_ADDRESS": f"127.0.0.1:{self.ports[name]}",
         }
+
+
+def bureaus_file() -> Path:
+    """The other bureaus' entries: ``ZHIDA_BUREAUS``, or this machine's own file."""
+    return Path(os.environ.get("ZHIDA_BUREAUS") or BUREAUS)
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +145,7 @@ def erase() -> bool:
     ran = down()
     for folder in (state_root(), MAIL, LOGS):
         shutil.rmtree(folder, ignore_errors=True)
-    for file in (FILE, KEYS, RESULTS / "session"):
+    for file in (FILE, KEYS, BUREAUS, RESULTS / "session"):
         file.unlink(missing_ok=True)
     return ran
 

@@ -19,7 +19,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from services.chassis import amqp_io, arrivals, topology
+from services.chassis import amqp_io, arrivals, door, topology
 from services.chassis.arrivals import ORIGIN_EXCHANGE, Arrivals, Gap, Series
 from services.chassis.clock import machine_now
 from services.chassis.logs import get_logger
@@ -57,6 +57,7 @@ class Upkeep:
     ) -> None:
         self.queue = queue
         self.every_s = foundation.settings.topology_check_s
+        self.inbound_rate = foundation.settings.bureau_events_per_second
         self.arrivals = Arrivals(queue)
         self._foundation = foundation
         self._siblings = siblings
@@ -141,6 +142,8 @@ def _belongs(
     message: amqp.Message, exchange: str, keys: Sequence[str], only: Sequence[Gap] | None
 ) -> bool:
     routing_key = message.delivery_info["routing_key"]
+    if exchange == topology.INBOUND:
+        routing_key = str((message.headers or {}).get(door.ORIGIN_KEY, ""))
     if not any(topology.matches(key, routing_key) for key in keys):
         return False
     if only is None:
@@ -192,8 +195,13 @@ def _copy(message: amqp.Message, **headers: Any) -> amqp.Message:
     body = message.body.encode() if isinstance(message.body, str) else bytes(message.body)
     kept = ("content_type", "content_encoding", "message_id", "type")
     old = {k: v for k, v in (message.headers or {}).items() if not k.startswith("x-stream")}
-    if user := message.properties.get("user_id"):
-        old.setdefault("x-origin-user", user)
+    for death in old.get("x-death") or ():
+        if death.get("reason") == "delivery_limit" and death.get("exchange"):
+            # laid aside by the broker as it came: who sent it only its properties tell
+            old.pop(door.ORIGIN_USER, None)
+            old[door.ORIGIN_KEY] = next(iter(death.get("routing-keys") or ()), "")
+            if user := message.properties.get("user_id"):
+                old[door.ORIGIN_USER] = user
     return amqp.Message(
         body,
         delivery_mode=2,

@@ -21,7 +21,7 @@ from kombu import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from services.chassis import amqp_io, inbox, metrics
+from services.chassis import amqp_io, door, inbox, metrics, topology
 from services.chassis.archive import Upkeep
 from services.chassis.inbox import Delivery, Malformed
 from services.chassis.logs import get_logger
@@ -50,11 +50,15 @@ Spawn = Callable[[list[Delivery]], "Finished"]
 class Consumer:
     """Consumes one work queue until stopped; draining, never losing, never doubling."""
 
-    def __init__(self, service: str, amqp_uri: str, upkeep: Upkeep, spawn: Spawn) -> None:
+    def __init__(
+        self, service: str, amqp_uri: str, upkeep: Upkeep, spawn: Spawn, *, keeps: bool = False
+    ) -> None:
         self.upkeep = upkeep
         self.queue = upkeep.queue
         self.labels = (service, self.queue.name)
         self.spawn = spawn
+        self.keeps = keeps
+        """Whether this is the door: what bureaus say goes through it into the archive."""
         self.stopping = False
         self._amqp_uri = amqp_uri
         self.connected = False
@@ -202,12 +206,7 @@ class _Session:
 
     def _settle(self, batch: Sequence[amqp.Message]) -> None:
         """Apply a batch and acknowledge it; whatever cannot be applied is moved first."""
-        good: list[tuple[amqp.Message, Delivery]] = []
-        for message in batch:
-            try:
-                good.append((message, _decode(message)))
-            except Malformed as error:
-                self._lay_aside(message, str(error))
+        good = self._let_in(batch) if self._queue.inbound else self._decoded(batch)
         if good and (failure := self._handle([delivery for _, delivery in good])):
             if len(good) == 1:
                 self._put_off(good[0][0], failure)
@@ -216,6 +215,36 @@ class _Session:
                     if culprit := self._handle([delivery]):
                         self._put_off(message, culprit)
         self._channel.basic_ack(batch[-1].delivery_tag, multiple=True)
+        if self._queue.inbound:
+            self._rest(len(batch) / self._consumer.upkeep.inbound_rate)
+
+    def _decoded(self, batch: Sequence[amqp.Message]) -> list[tuple[amqp.Message, Delivery]]:
+        good = []
+        for message in batch:
+            try:
+                good.append((message, _decode(message)))
+            except Malformed as error:
+                self._lay_aside(message, str(error))
+        return good
+
+    def _let_in(self, batch: Sequence[amqp.Message]) -> list[tuple[amqp.Message, Delivery]]:
+        """What bureaus say. What is let in goes to the archive; the rest loses its body here."""
+        read = [(message, door.read(message, self._queue.types)) for message in batch]
+        kept = []
+        for message, delivery in read:
+            if isinstance(delivery.event, door.Refused):
+                door.forget(message)
+            else:
+                kept.append((door.vetted(message), "", topology.archive(topology.INBOUND)))
+        if kept and self._consumer.keeps and len(self._publisher.publish(kept)) < len(kept):
+            raise amqp_io.NotConfirmed("the archive refused what a bureau said")
+        return read
+
+    def _rest(self, seconds: float) -> None:
+        """Take a bureau's events no faster than was agreed: others have work here too."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and not self._consumer.stopping:
+            self._drain(min(left, 0.5))
 
     def _handle(self, deliveries: list[Delivery]) -> BaseException | None:
         """Run the handler until it gives a verdict: ``None`` when applied, else the error."""
@@ -273,8 +302,11 @@ class _Session:
         given = message.headers or {}
         headers = {name: value for name, value in given.items() if name not in _BROKERS_OWN}
         headers |= added
-        if user := message.properties.get("user_id"):
-            headers.setdefault("x-origin-user", user)
+        if message.delivery_info.get("exchange"):  # else it is a copy already
+            headers.pop(door.ORIGIN_USER, None)
+            headers[door.ORIGIN_KEY] = door.routing_key(message)
+            if user := message.properties.get("user_id"):
+                headers[door.ORIGIN_USER] = user
         kept = ("content_type", "content_encoding", "message_id", "type")
         copy = amqp.Message(
             _body(message),
@@ -297,12 +329,14 @@ def _deliveries(message: amqp.Message) -> int:
 
 def _decode(message: amqp.Message) -> Delivery:
     properties = message.properties
+    moved = not message.delivery_info.get("exchange")
+    headers = message.headers or {}
     return inbox.decode(
         properties.get("message_id"),
         properties.get("type"),
         _body(message),
-        message.headers or {},
-        properties.get("user_id"),
+        headers,
+        headers.get(door.ORIGIN_USER) if moved else properties.get("user_id"),
     )
 
 

@@ -53,13 +53,12 @@ def decode(
     except ValueError as error:
         raise Malformed(f"内容不合格式：{error}") from error
     traceparent = headers.get("cloudEvents:traceparent")
-    origin = headers.get("x-origin-user") or user
     return Delivery(
         event_id=event_id,
         type=name,
         event=event,
         traceparent=str(traceparent) if traceparent else None,
-        origin_user=str(origin) if origin else None,
+        origin_user=str(user) if user else None,
     )
 
 

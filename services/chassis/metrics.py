@@ -26,6 +26,11 @@ EVENT_RETRIES = Counter(
 EVENT_DEAD = Counter(
     "zhida_dead_letters_total", "Deliveries laid aside for a person.", ["service", "subscription"]
 )
+BUREAU_EVENTS = Counter(
+    "zhida_bureau_events_total",
+    "What other bureaus said, by what came of it.",
+    ["service", "outcome"],
+)
 BATCH_SECONDS = Histogram(
     "zhida_event_batch_duration_seconds", "Time to handle a batch.", ["service", "subscription"]
 )

@@ -54,6 +54,7 @@ from services.chassis import (
 )
 from services.chassis.archive import Upkeep
 from services.chassis.consumer import Consumer
+from services.chassis.door import Refused
 from services.chassis.edge import PUBLIC, Access, EdgeEntrypoint, Endpoint
 from services.chassis.inbox import Delivery
 from services.chassis.logs import get_logger
@@ -80,6 +81,7 @@ from services.contracts.requests import Command, Query
 log = get_logger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
+Refuse = Callable[[UnitOfWork, list[Refused]], None]
 
 ANYONE = tuple(role for role in Role if role is not Role.SERVICE)
 """Any signed-in member of staff."""
@@ -154,8 +156,11 @@ class Subscription(Entrypoint):
 
     consumer: Consumer | None = None
 
-    def __init__(self, types: tuple[type[Event], ...] = (), **kwargs: Any) -> None:
+    def __init__(
+        self, types: tuple[type[Event], ...] = (), *, keeps: bool = False, **kwargs: Any
+    ) -> None:
         self._types = types
+        self._keeps = keeps
         super().__init__(**kwargs)
 
     def work_queue(self) -> WorkQueue | None:
@@ -184,6 +189,7 @@ class Subscription(Entrypoint):
                 is_projection=isinstance(self, Copies),
             ),
             self._spawn,
+            keeps=self._keeps,
         )
         self.container.spawn_managed_thread(self._run)
 
@@ -282,10 +288,12 @@ def project(*types: type[Event]) -> Callable[[F], F]:
     return decorate
 
 
-def react(*types: type[Event]) -> Callable[[F], Any]:
+def react(*types: type[Event], refuse: Refuse | None = None) -> Callable[[F], Any]:
     """Cause an effect, once for each event; the method gets a batch in order of arrival.
 
-    ``uow.deliveries`` holds the envelopes (event id, sender) in the same order.
+    ``uow.deliveries`` holds the envelopes (event id, sender) in the same order. ``refuse`` makes
+    it the door for a type that bureaus say: what was not let in is given to it, the rest is kept in
+    the archive.
     """
 
     def decorate(method: F) -> Any:
@@ -294,13 +302,17 @@ def react(*types: type[Event]) -> Callable[[F], Any]:
             queue = f"{self.name}.{method.__name__}"
 
             def handle(uow: UnitOfWork, chosen: list[Delivery]) -> None:
-                uow.deliveries = chosen
-                method(self, uow, [delivery.event for delivery in chosen])
+                refused = [d.event for d in chosen if isinstance(d.event, Refused)]
+                uow.deliveries = [d for d in chosen if not isinstance(d.event, Refused)]
+                if refused and refuse is not None:
+                    refuse(uow, refused)
+                if uow.deliveries:
+                    method(self, uow, [delivery.event for delivery in uow.deliveries])
 
             self.chassis.run_batch(queue, deliveries, handle)
 
         run.reacts_to = types  # type: ignore[attr-defined]
-        return Subscription.decorator(types)(run)
+        return Subscription.decorator(types, keeps=refuse is not None)(run)
 
     return decorate
 

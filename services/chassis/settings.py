@@ -3,7 +3,8 @@
 Names: ``AMQP_URI``; ``<SERVICE>_DATABASE_URL``, ``<SERVICE>_FIELD_KEYS``,
 ``<SERVICE>_INDEX_KEY``, ``<SERVICE>_AUDIT_KEYS``; ``TRANSIT_KEYS``; ``ACTOR_PUBLIC_KEYS`` (and,
 for registry alone, ``ACTOR_SIGNING_KEY``); ``ZHIDA_MODE``; ``HEALTH_ADDRESS``;
-``EVENT_RETRY_STEPS``.
+``EVENT_RETRY_STEPS``; ``BUREAU_EVENTS_PER_SECOND`` (taken from one queue of a bureau's);
+``ZHIDA_BUREAUS`` (their file).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import base64
 import os
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from services.contracts.divisions import county
@@ -89,6 +91,8 @@ class Settings:
     retry_steps: tuple[RetryStep, ...] = parse_steps(RETRY_STEPS)
     topology_check_s: float = 10.0
     audit_anchor_s: float = 3600.0
+    bureau_events_per_second: float = 200.0
+    bureaus_file: Path | None = None
 
     @classmethod
     def from_env(cls, service: str) -> Settings:
@@ -122,4 +126,6 @@ class Settings:
             retry_steps=parse_steps(os.environ.get("EVENT_RETRY_STEPS", RETRY_STEPS)),
             topology_check_s=float(os.environ.get("TOPOLOGY_CHECK_S", "10")),
             audit_anchor_s=float(os.environ.get("AUDIT_ANCHOR_S", "3600")),
+            bureau_events_per_second=float(os.environ.get("BUREAU_EVENTS_PER_SECOND", "200")),
+            bureaus_file=Path(file) if (file := os.environ.get("ZHIDA_BUREAUS")) else None,
         )

@@ -18,6 +18,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 from sqlalchemy import select
 
+from services.chassis.door import Refused
 from services.chassis.inbox import Delivery
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.registry import (
@@ -30,13 +31,9 @@ from services.contracts.commands.registry import (
 from services.contracts.errors import Conflict, Forbidden, Invalid, ZhidaError
 from services.contracts.events import Event
 from services.contracts.events.bureaus import DeathRegistered, DeathRevoked
-from services.contracts.events.registry import (
-    BureauEventRefused,
-    PersonDeathRevoked,
-    PersonDied,
-)
+from services.contracts.events.registry import PersonDeathRevoked, PersonDied
 from services.contracts.ids import new_id
-from services.registry import announcements, people, queries, responsibility
+from services.registry import announcements, bureaus, people, queries, responsibility
 from services.registry.domain import identity_number
 from services.registry.models import BureauNotice, Household, Person, Staff
 from services.registry.settings import registry_settings
@@ -199,30 +196,35 @@ def _open(uow: UnitOfWork, events: Sequence[Event]) -> list[_Told]:
         assert isinstance(event, (DeathRegistered, DeathRevoked))
         bureau = delivery.type.split(".", 1)[0]
         try:
-            _check_sender(bureau, delivery.origin_user)
-            number = identity_number.read(_unseal(event.identity_number), uow.today()).number
-            if isinstance(event, DeathRegistered) and event.died_on > uow.today():
-                raise _Refused("死亡日期晚于今天", field="died_on", reason="future_date")
+            read = _read(_unseal(event.identity_number), uow.today())
+            if isinstance(event, DeathRegistered):
+                _check_date(event.died_on, read.birth, uow.today())
         except ZhidaError as refused:
             _refuse(uow, delivery, event, bureau, refused)
             continue
+        number = read.number
         told.append(_Told(delivery, event, bureau, number, uow.cipher.blind_index(number)))
+        bureaus.accept(uow, delivery.event_id, bureau, event.division)
     return told
 
 
-def _check_sender(bureau: str, user: str | None) -> None:
-    """The broker vouches for ``user_id``: a bureau speaks only under its own name."""
-    if user is None or user.removeprefix("bureau_") != bureau:
-        raise _Refused("事件未带发送单位，或与发送单位不符", field="user_id", reason="wrong_sender")
+def _read(number: str, today: date) -> identity_number.IdentityNumber:
+    try:
+        return identity_number.read(number, today)
+    except ZhidaError as wrong:
+        raise _Refused(
+            wrong.message, field="identity_number", reason="bad_identity_number"
+        ) from wrong
+
+
+def _check_date(died_on: date, born_on: date, today: date) -> None:
+    if died_on > today:
+        raise _Refused("死亡日期晚于今天", field="died_on", reason="future_date")
+    if died_on < born_on:
+        raise _Refused("死亡日期早于出生", field="died_on", reason="before_birth")
 
 
 def _unseal(sealed: str) -> str:
-    if sealed.count(".") != 4:
-        raise _Refused(
-            "身份证号未加密：应以 JWE 密封给登记服务",
-            field="identity_number",
-            reason="plain_number",
-        )
     key = ECKey.import_key(json.loads(registry_settings().bureau_key))
     try:
         opened = jwe.decrypt_compact(sealed, key, algorithms=ALGORITHMS)
@@ -252,19 +254,19 @@ def _refuse(
             state="refused",
         )
     )
-    uow.session.flush()
-    uow.audit(
-        "bureau_event.refused", "bureau_event", delivery.event_id, reason=refused.reason or ""
-    )
-    uow.emit(
-        BureauEventRefused(
-            event_id=delivery.event_id,
-            bureau=bureau,
-            division=event.division,
-            code=refused.reason or refused.code,
-            field=refused.field,
-            reason=refused.message,
-        )
+    bureaus.refuse(
+        uow,
+        [
+            Refused(
+                bureau=bureau,
+                event_id=str(delivery.event_id),
+                type=delivery.type,
+                division=event.division,
+                code=refused.reason or refused.code,
+                field=refused.field,
+                reason=refused.message,
+            )
+        ],
     )
 
 

@@ -65,6 +65,7 @@ from services.contracts.events.funding import (
 from services.registry import (
     account_changes,
     beneficiaries,
+    bureaus,
     deaths,
     divisions,
     metrics,
@@ -323,12 +324,12 @@ class RegistryService(Service):
         """Bureaus' notices that matched nobody."""
         return deaths.list_waiting(uow, request)
 
-    @react(DeathRegistered)
+    @react(DeathRegistered, refuse=bureaus.refuse)
     def on_death_registered(self, uow: UnitOfWork, events: list[DeathRegistered]) -> None:
         """Mark the dead."""
         deaths.on_registered(uow, events)
 
-    @react(DeathRevoked)
+    @react(DeathRevoked, refuse=bureaus.refuse)
     def on_death_revoked(self, uow: UnitOfWork, events: list[DeathRevoked]) -> None:
         """Take a death back."""
         deaths.on_revoked(uow, events)

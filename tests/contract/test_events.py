@@ -56,7 +56,8 @@ def test_the_routing_key_holds_type_and_division(declared: EventType) -> None:
     """``<entity>.<verb>.v<major>.<division path>``: what a district bureau binds to."""
     event = decode(declared.name, json.dumps(publish.example(declared)))
     key = declared.routing_key(event)
-    assert re.fullmatch(r"[a-z_]+\.[a-z_]+\.v\d+(\.\d{2,3}){3,5}", key), key
+    to = r"\.[a-z_]+" if declared.addressee else ""
+    assert re.fullmatch(rf"[a-z_]+\.[a-z_]+\.v\d+{to}(\.\d{{2,3}}){{3,5}}", key), key
 
 
 @each_type

@@ -99,11 +99,13 @@ class Evidence:
         return sum(households.values()) + others
 
     def queues(self) -> dict[str, int]:
-        """Messages lying in each queue (archives and the relays' counts left out)."""
+        """Messages lying in each queue (archives, the relays' counts and what bureaus have not
+        taken yet left out)."""
         return {
             queue["name"]: int(queue.get("messages", 0))
             for queue in self.broker.queues(self.vhost)
             if not queue["name"].endswith((".archive", ".published"))
+            and not queue["name"].startswith("bureau.")
         }
 
 

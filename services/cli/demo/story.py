@@ -11,14 +11,18 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import psycopg2
 
+from deploy import bureaus as joining
 from deploy.local import keys, mailbox, stack
 from deploy.local.stack import Stack
+from services.chassis.bureaus import Bureau
 from services.chassis.client import Client
 from services.cli import sample_roster
 from services.cli.demo import applications, cast, evidence, money
@@ -29,6 +33,9 @@ from services.contracts.commands.registry import FindByIdentity, ImportRoster
 
 FIRST_MONTH = "2026-11"
 DIED_ON = date(2026, 12, 6)
+SAMPLE = Path(joining.__file__).parent / "samples" / "python" / "bureau.py"
+"""A bureau's own program: it knows nothing of ours but its connection sheet."""
+
 SIGNED_FOR = "公安机关死亡登记"
 
 Say = Callable[[str], None]
@@ -226,26 +233,29 @@ def _death(world: World, roster: Path) -> tuple[str, float]:
     number = str(row["身份证号"])
     person = world["county_decider"].ask(FindByIdentity(identity_number=number))
     assert person is not None
-    uri = world.stack.broker.add_user(
-        "public_security",
-        secrets.token_urlsafe(16),
-        vhost=vhost(world.stack),
-        configure="^$",
-        write="^bureaus\\.events$",
-        read="^$",
-        topics={"bureaus.events": ("^public_security\\.", "^$")},
+    police = Bureau(
+        name="public_security",
+        title="洪湖市公安局",
+        division=person.division[:6],
+        may_see=("person.registered",),
     )
-    notice = {
-        "amqp_uri": uri,
-        "public_key": keys.kept(stack.KEYS)["BUREAU_PUBLIC_KEY"],
-        "identity_number": number,
-        "division": person.division,
-        "died_on": DIED_ON.isoformat(),
-        "certificate_no": "GA-2026-1206-001",
+    sheet = joining.add(
+        world.stack.broker.management(vhost(world.stack)),
+        police,
+        address=f"amqp://127.0.0.1:{world.stack.broker.amqp_port}",
+        public_key=keys.kept(stack.KEYS)["BUREAU_PUBLIC_KEY"],
+    )
+    file = world.folder / "public_security.json"
+    file.touch(mode=0o600)
+    file.write_bytes(msgspec.json.encode(sheet))
+    told = {
+        "--certificate": "GA-2026-1206-001",
+        "--died-on": DIED_ON.isoformat(),
+        "--division": person.division,
     }
     sent = subprocess.run(
-        [sys.executable, "-m", "deploy.samples.death_notice"],
-        input=json.dumps(notice),
+        [sys.executable, str(SAMPLE), str(file), "death", *chain.from_iterable(told.items())],
+        input=number,
         capture_output=True,
         text=True,
         check=True,

@@ -69,6 +69,7 @@ class EventType:
     facet: str | None
     sealed: tuple[tuple[str, str], ...]
     struct: type[Event]
+    addressee: str | None = None
 
     @property
     def purpose(self) -> str:
@@ -94,9 +95,21 @@ class EventType:
         return str(getattr(event, self.subject))
 
     def routing_key(self, event: Event) -> str:
-        """``person.registered.v1.42.10.83.108.007``."""
-        return f"{self.name}.{path(event.division)}"  # type: ignore[attr-defined]
+        """``person.registered.v1.42.10.83.108.007``; the addressee, if any, stands before it."""
+        to = f"{getattr(event, self.addressee)}." if self.addressee else ""
+        return f"{self.name}.{to}{path(event.division)}"  # type: ignore[attr-defined]
 
+    @property
+    def binding(self) -> str:
+        """What a queue for this type binds to: every division, and every bureau that may say it."""
+        name = self.name
+        if name.startswith(ANY_BUREAU):
+            name = f"*.{name.removeprefix(ANY_BUREAU)}"
+        return f"{name}.#"
+
+
+ANY_BUREAU = "bureau."
+"""How the name of an inbound type begins that every bureau may say, under its own name."""
 
 _TYPES: dict[str, EventType] = {}
 _BY_STRUCT: dict[type[Event], EventType] = {}
@@ -112,13 +125,15 @@ def event(
     privacy: Privacy | None = None,
     facet: str | None = None,
     sealed: dict[str, str] | None = None,
+    addressee: str | None = None,
 ) -> Callable[[E], E]:
     """Declare a struct as the event type ``name`` (``<entity>.<past-tense verb>.v<major>``).
 
     ``subject`` names the field with the aggregate's id. ``facet`` marks an event that carries the
     whole state of one facet of the aggregate, guarded by its fields ``epoch`` and ``version``.
     ``sealed`` maps fields to the one service that may open them. An inbound type is named
-    ``<bureau>.<event>.v<major>``.
+    ``<bureau>.<event>.v<major>``, or ``bureau.…`` when every bureau may say it. ``addressee`` names
+    the field with the one bureau an event is for.
     """
     implied = {
         Audience.BUREAUS: Privacy.ADMINISTRATIVE,
@@ -145,6 +160,7 @@ def event(
             facet=facet,
             sealed=tuple((sealed or {}).items()),
             struct=struct,
+            addressee=addressee,
         )
         _TYPES[name] = _BY_STRUCT[struct] = declared
         return struct
@@ -155,7 +171,7 @@ def event(
 def event_type(of: str | type[Event] | Event) -> EventType:
     """The declaration for a type name, a struct or an event. Raises ``KeyError`` when unknown."""
     if isinstance(of, str):
-        return _TYPES[of]
+        return _TYPES[of] if of in _TYPES else _TYPES[ANY_BUREAU + of.partition(".")[2]]
     return _BY_STRUCT[of if isinstance(of, type) else type(of)]
 
 
@@ -166,7 +182,7 @@ def event_types() -> list[EventType]:
 
 def decode(name: str, body: bytes | str) -> Event:
     """Decode a body of the type ``name``. Raises ``KeyError`` or ``msgspec.ValidationError``."""
-    return msgspec.json.decode(body, type=_TYPES[name].struct)
+    return msgspec.json.decode(body, type=event_type(name).struct)
 
 
 def json_schema(declared: EventType) -> dict[str, Any]:

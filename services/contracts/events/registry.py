@@ -264,14 +264,20 @@ class RosterImportUndone(Event, frozen=True, kw_only=True):
     division: str
 
 
-@event("bureau_event.refused.v1", audience=Audience.BUREAUS, subject="event_id")
+@event(
+    "bureau_event.refused.v1",
+    audience=Audience.BUREAUS,
+    subject="event_id",
+    addressee="bureau",
+)
 class BureauEventRefused(Event, frozen=True, kw_only=True):
     """部门事件被拒收：``event_id`` 是原事件编号，``code``、``field``、``reason`` 说明原因。
 
-    Bound to the queue ``bureau.<bureau>.refusals``; a bureau reads those that carry its own name.
+    Goes to the queue ``bureau.<bureau>.refusals`` of that bureau alone. A corrected event is a new
+    event: send it under a new id.
     """
 
-    event_id: UUID
+    event_id: str
     bureau: str
     division: str
     code: str
@@ -288,3 +294,21 @@ class BureauEventRefused(Event, frozen=True, kw_only=True):
 )
 class RegistryAuditAnchored(AuditAnchored, frozen=True, kw_only=True):
     """登记服务审计链的链头，交另一服务见证。"""
+
+
+@event(
+    "bureau_event.accepted.v1",
+    audience=Audience.BUREAUS,
+    subject="event_id",
+    addressee="bureau",
+)
+class BureauEventAccepted(Event, frozen=True, kw_only=True):
+    """部门事件已收下：``event_id`` 是原事件编号。没有等到收下或拒收的，原样重发即可。
+
+    Goes to the queue ``bureau.<bureau>`` of that bureau alone. It does not say whether the person
+    is on record here.
+    """
+
+    event_id: str
+    bureau: str
+    division: str

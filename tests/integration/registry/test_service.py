@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg2
 import pytest
 
+from deploy import bureaus as joining
 from deploy.local import Servers
 from deploy.local.ports import free_ports
+from services.chassis.bureaus import Bureau
 from tests.builders.bad_workbooks import far_cell
 from tests.builders.roster import identity, row, xlsx
 from tests.fixtures.services import KEYS
@@ -148,43 +151,37 @@ def test_a_roster_at_the_shell(shell: Shell, tmp_path: Path) -> None:
 def test_a_bureau_speaks_from_its_own_process(
     shell: Shell, servers: Servers, tmp_path: Path
 ) -> None:
-    """Under its own broker user its sealed word marks the person; under another it is refused."""
+    """With nothing but its connection sheet its sealed word marks the person."""
     shell("login", "admin")
     roster = tmp_path / "roster.xlsx"
     roster.write_bytes(xlsx([row()], officers=OFFICERS))
     shell("registry", "import", str(roster), "--first-month", "2026-11")
-    ours = shell.environment["AMQP_URI"]
-    theirs = servers.broker.add_user(
-        "public_security",
-        "of-the-bureau",
-        vhost=ours.rsplit("/", 1)[-1],
-        configure="^$",
-        write="^bureaus\\.events$",
-        read="^$",
-        topics={"bureaus.events": ("^public_security\\.", "^$")},
+    vhost = shell.environment["AMQP_URI"].rsplit("/", 1)[-1]
+    police = Bureau(
+        name="public_security",
+        title="公安局",
+        division="421083",
+        may_see=("person.registered",),
     )
-
-    def told(uri: str) -> list[tuple[Any, ...]]:
-        notice = {
-            "amqp_uri": uri,
-            "public_key": KEYS["BUREAU_PUBLIC_KEY"],
-            "identity_number": identity(1),
-            "division": "421083108204",
-            "died_on": "2026-09-20",
-            "certificate_no": "GA-1",
-        }
-        sent = subprocess.run(
-            [sys.executable, "-m", "deploy.samples.death_notice"],
-            input=json.dumps(notice), cwd=ROOT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        event_id = json.loads(sent.stdout)["event_id"]
-        kept = f"SELECT state FROM bureau_notice WHERE event_id = '{event_id}'"
-        found: list[tuple[Any, ...]] = until("the notice", lambda: shell.rows(kept))
-        return found
-
-    assert told(ours) == [("refused",)]
-    assert shell.rows("SELECT deceased_on FROM person") == [(None,)]
-    assert told(theirs) == [("applied",)]
+    sheet = joining.add(
+        servers.broker.management(vhost),
+        police,
+        address=f"amqp://127.0.0.1:{servers.broker.amqp_port}",
+        public_key=KEYS["BUREAU_PUBLIC_KEY"],
+    )
+    file = tmp_path / "sheet.json"
+    file.write_bytes(msgspec.json.encode(sheet))
+    sent = subprocess.run(
+        [
+            *(sys.executable, ROOT / "deploy/samples/python/bureau.py", file, "death"),
+            *("--certificate", "GA-1", "--died-on", "2026-09-20", "--division", "421083108204"),
+        ],
+        input=identity(1), cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert sent.returncode == 0, sent.stderr
+    event_id = json.loads(sent.stdout)["event_id"]
+    kept = f"SELECT state FROM bureau_notice WHERE event_id = '{event_id}'"
+    assert until("the notice", lambda: shell.rows(kept)) == [("applied",)]
     assert shell.rows("SELECT deceased_on::text FROM person") == [("2026-09-20",)]
 
 
