@@ -20,7 +20,7 @@ from services.contracts.commands.notify import (
     ReturnLetter,
 )
 from services.contracts.errors import Invalid, NotFound
-from services.notify import catalogue, delivery, queries
+from services.notify import catalogue, queries, undelivered
 from services.notify.domain.message import Channel, Reason, Status, require_pending_letter
 from services.notify.models import Message, Person, Staff
 
@@ -106,7 +106,7 @@ def give_back(uow: UnitOfWork, command: ReturnLetter) -> MessageView:
     message.handled_by = uow.actor.name
     message.note = why
     uow.session.flush()
-    delivery.say_undelivered(uow, [message.id])
+    undelivered.tell(uow, [message.id])
     uow.audit("letter_returned", "message", message.id, why=why)
     return queries.view(uow, message.id)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
+
+from sqlalchemy import select
 
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.notify import (
@@ -12,10 +15,11 @@ from services.contracts.commands.notify import (
     SendAsLetter,
 )
 from services.contracts.errors import Conflict, Invalid, NotFound
+from services.contracts.events.notify import MessageUndelivered
 from services.notify import queries
 from services.notify.domain.message import Channel, Status, require_failed
 from services.notify.domain.templates import Audience
-from services.notify.models import Message
+from services.notify.models import Message, Person
 
 
 def retry(uow: UnitOfWork, command: RetryMessage) -> MessageView:
@@ -58,6 +62,31 @@ def mark_told_in_person(uow: UnitOfWork, command: MarkToldInPerson) -> MessageVi
     message.finished_at = uow.machine_now()
     message.note = note
     return _settled(uow, message, "message_told_in_person", note=note)
+
+
+def tell(uow: UnitOfWork, message_ids: Sequence[UUID]) -> None:
+    """Tell the other services which messages have become a task of the officer."""
+    if not message_ids:
+        return
+    rows = uow.session.execute(
+        select(Message.id, Message.person_id, Message.division, Message.template, Person.officer_id)
+        .outerjoin(Person, Person.person_id == Message.person_id)
+        .where(Message.id.in_(message_ids))
+        .order_by(Message.id)
+    )
+    uow.emit(
+        *(
+            MessageUndelivered(
+                message_id=row.id,
+                person_id=row.person_id,
+                division=row.division,
+                template=row.template,
+                officer_id=row.officer_id,
+            )
+            for row in rows
+        ),
+        bulk=True,
+    )
 
 
 def _failed(uow: UnitOfWork, message_id: UUID) -> Message:
