@@ -1,8 +1,9 @@
 # `make help` is the front door.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test unit lint bench migration clean
+.PHONY: help setup up down demo test unit lint bench chaos migration clean
 
 PEOPLE ?= 2000
+SEEDS ?= 1
 VENV := .venv/bin
 help:  ## Show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -34,6 +35,10 @@ lint: setup  ## ruff, mypy --strict, import-linter
 
 bench: setup  ## Speed and memory, into docs/benchmarks.md and .zhida/bench.json
 	$(VENV)/python -m tests.bench
+
+chaos: setup  ## Hurt a city in every way of docs/faults.md and read the promises (SEEDS=1)
+	$(VENV)/python -W ignore -m tests.chaos --seeds $(SEEDS) $(CHAOS)
+	$(VENV)/python -W ignore -m tests.chaos --rows 8 --people 300 --uncured no_inbox
 
 migration: setup  ## A new migration from the models: make migration SERVICE=registry MESSAGE="..."
 	@$(VENV)/python -m deploy.local.migration "$(SERVICE)" "$(MESSAGE)"

@@ -55,7 +55,8 @@ def keep(
         elif isinstance(event, EntitlementReopened):
             row["undone"].append(event.end_id)
         else:
-            row |= {"from_month": event.from_month, "person_ids": list(event.person_ids)}
+            began = [day for day in (row["from_month"], event.from_month) if day]
+            row |= {"from_month": min(began, default=None), "person_ids": list(event.person_ids)}
     for row in rows.values():
         row["ended"] = not set(row["ends"]) <= set(row["undone"])
         if not row["ended"]:
@@ -70,7 +71,8 @@ def keep(
         statement.on_conflict_do_update(
             index_elements=[HeldBenefitRow.entitlement_id],
             set_={
-                "from_month": func.coalesce(fresh.from_month, old.from_month),
+                # a benefit that a revoked death re-opened still began when it began
+                "from_month": func.least(fresh.from_month, old.from_month),
                 "ended": ended,
                 "ends": ends,
                 "undone": undone,

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from amqp.exceptions import AMQPError
+from kombu.exceptions import KombuError
 from nameko.exceptions import RpcTimeout, UnknownService
 from nameko.standalone.rpc import ClusterRpcProxy
 
@@ -122,7 +123,7 @@ class Client:
         except UnknownService as error:
             self._discard(proxy)
             raise Unavailable(f"服务 {service} 没有启动", advice="请稍后重试") from error
-        except (RpcTimeout, AMQPError, OSError, RuntimeError) as error:
+        except (RpcTimeout, AMQPError, KombuError, OSError, RuntimeError) as error:
             self._discard(proxy)
             raise Unavailable("系统没有及时答复", advice="请稍后用同一请求重试") from error
         except BaseException:

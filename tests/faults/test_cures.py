@@ -382,14 +382,17 @@ def _as_nameko(cls: type) -> Callable[..., None]:
     return ack
 
 
-def test_a_reply_that_cannot_be_sent_kills_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [ConnectionResetError, kombu.exceptions.OperationalError])
+def test_a_reply_that_cannot_be_sent_kills_nothing(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
     """Cured: the request goes back. Uncured: the error ends the container."""
     from nameko.rpc import RpcConsumer
 
     returned: list[object] = []
 
     def refuse(*_: object) -> None:
-        raise ConnectionResetError("reset by peer")
+        raise error("reset by peer")
 
     monkeypatch.setattr(RpcConsumer, "handle_result", refuse)
     consumer = EdgeConsumer()
@@ -400,7 +403,7 @@ def test_a_reply_that_cannot_be_sent_kills_nothing(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(consumer, "queue_consumer", Queue())
     assert consumer.handle_result("message", {"ok": 1}, None) == ({"ok": 1}, None)
     assert returned == ["message"]
-    with pytest.raises(ConnectionResetError):
+    with pytest.raises(error):
         RpcConsumer.handle_result(consumer, "message", {"ok": 1}, None)
 
 

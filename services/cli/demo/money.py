@@ -73,7 +73,13 @@ def replenish(world: World, document_no: str) -> funding.BatchView:
 
 
 def pay(
-    world: World, batch: str, document_no: str, folder: Path, *, fail_one_in: int = FAIL_ONE_IN
+    world: World,
+    batch: str,
+    document_no: str,
+    folder: Path,
+    *,
+    fail_one_in: int = FAIL_ONE_IN,
+    leave_out: int = 0,
 ) -> Paid:
     """Compute, check, sign twice, lock, write the file, let the bank answer, read the answer."""
     clerk = world["funding_clerk"]
@@ -82,7 +88,7 @@ def pay(
     assert exported.file_id is not None
     bank_file = clerk.download("funding", exported.file_id, folder)
     return_file = folder / f"return-{exported.batch_no}.xlsx"
-    _bank(bank_file, return_file, world.seed, fail_one_in)
+    bank(bank_file, return_file, world.seed, fail_one_in, leave_out)
     file_id = clerk.upload("funding", return_file)
     answer = clerk.ask(funding.SettleBatch(batch=batch, file_id=file_id))
     return Paid(clerk.ask(funding.ShowBatch(batch=batch)), bank_file, return_file, answer)
@@ -128,8 +134,10 @@ def _lock(world: World, checked: funding.BatchView, document_no: str) -> funding
     return world["funding_clerk"].ask(funding.LockBatch(batch=batch))
 
 
-def _bank(bank_file: Path, return_file: Path, seed: int, fail_one_in: int) -> None:
-    """The bank: a program of its own that sees only the file."""
+def bank(
+    bank_file: Path, return_file: Path, seed: int, fail_one_in: int, leave_out: int = 0
+) -> None:
+    """The bank: a program of its own that sees only the file; it may leave lines unanswered."""
     subprocess.run(
         [
             sys.executable,
@@ -141,6 +149,8 @@ def _bank(bank_file: Path, return_file: Path, seed: int, fail_one_in: int) -> No
             str(seed),
             "--fail-one-in",
             str(fail_one_in),
+            "--leave-out",
+            str(leave_out),
         ],
         check=True,
     )

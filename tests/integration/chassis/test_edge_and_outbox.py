@@ -1,0 +1,56 @@
+"""A request's transaction: what it changes and what it says are one; asked twice, done once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import func, select
+
+from services.chassis.edge import PUBLIC, Endpoint
+from services.chassis.models import OutboxRow
+from services.chassis.uow import Foundation, UnitOfWork
+from tests.fixtures.services import actor
+from tests.integration.chassis.bus import noted
+from tests.simulation.pipes import Say
+
+
+def said(foundation: Foundation) -> int:
+    """Events in the outbox."""
+    with foundation.begin(actor()) as uow:
+        return int(uow.session.scalar(select(func.count()).select_from(OutboxRow)) or 0)
+
+
+def test_what_is_rolled_back_was_never_said(
+    foundation_for: Callable[[str], Foundation],
+) -> None:
+    """An error after the event was emitted takes the event with it."""
+    foundation = foundation_for("registry")
+
+    def change_and_fail() -> None:
+        with foundation.begin(actor()) as uow:
+            uow.emit_all([noted()])
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        change_and_fail()
+    assert said(foundation) == 0
+
+
+def test_the_same_key_is_answered_once(foundation_for: Callable[[str], Foundation]) -> None:
+    """The second time the first answer comes back, and nothing is said again."""
+    foundation = foundation_for("registry")
+    endpoint = Endpoint(Say, PUBLIC, writes=True, child=False, keep_answer=True)
+    asked: list[int] = []
+
+    def handle(uow: UnitOfWork, request: Say) -> int:
+        asked.append(request.page)
+        uow.emit_all([noted()])
+        return len(asked)
+
+    answers = [
+        endpoint.answer(foundation, handle, {"page": 1}, {"idempotency_key": "k"}, home=None)
+        for _ in range(2)
+    ]
+    assert answers == [{"ok": 1}, {"ok": 1}]
+    assert said(foundation) == 1
