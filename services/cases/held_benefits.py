@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, exists, func
+from sqlalchemy import ColumnElement, case, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from services.cases.models import CaseRow, HeldBenefitRow, LockedMonth
@@ -56,7 +56,10 @@ def keep(
             row["undone"].append(event.end_id)
         else:
             began = [day for day in (row["from_month"], event.from_month) if day]
-            row |= {"from_month": min(began, default=None), "person_ids": list(event.person_ids)}
+            row |= {
+                "from_month": min(began, default=None),
+                "person_ids": list(dict.fromkeys((*row["person_ids"], *event.person_ids))),
+            }
     for row in rows.values():
         row["ended"] = not set(row["ends"]) <= set(row["undone"])
         if not row["ended"]:
@@ -67,12 +70,15 @@ def keep(
     fresh, old = statement.excluded, HeldBenefitRow
     ends, undone = old.ends + fresh.ends, old.undone + fresh.undone
     ended = ~ends.contained_by(undone)
+    person = func.unnest(old.person_ids + fresh.person_ids).column_valued("person")
+    everybody = select(func.array_agg(person.distinct())).scalar_subquery()
     uow.session.execute(
         statement.on_conflict_do_update(
             index_elements=[HeldBenefitRow.entitlement_id],
             set_={
                 # a benefit that a revoked death re-opened still began when it began
                 "from_month": func.least(fresh.from_month, old.from_month),
+                "person_ids": everybody,
                 "ended": ended,
                 "ends": ends,
                 "undone": undone,

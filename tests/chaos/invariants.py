@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 import psycopg2
 
 from deploy.local.servers import SERVICES
-from services.chassis import archive, arrivals, topology
+from services.chassis import archive, arrivals, audit_chain, topology
 from services.cli.demo.evidence import sheet, to_fen
+from services.contracts.actors import system_actor
+from services.contracts.commands.common import VerifyAudit
 from services.funding.domain.ledger import Account
 from tests.chaos.bureau import Bureau
 from tests.chaos.load import Answered
@@ -106,6 +108,7 @@ def waiting(stage: Stage) -> int:
     left += stage.number(
         "notify", "SELECT count(*) FROM message WHERE status IN ('created', 'sending')"
     )
+    left += sum(stage.number(s, "SELECT count(*) FROM audit_unsealed") for s in SERVICES)
     if left:
         return left
     return sum(
@@ -348,9 +351,14 @@ def i4_every_line_answered(stage: Stage, _: Answered, __: Witness) -> list[str]:
 
 
 def i5_audit_stands(stage: Stage, _: Answered, __: Witness) -> list[str]:
-    """I5: the audit log refuses change, and no committed row is gone."""
+    """I5: the audit chain verifies to its end, and the log refuses change."""
     wrong = []
     for service in SERVICES:
+        with stage.foundation(service).begin(system_actor(service)) as uow:
+            report = audit_chain.verify(uow, VerifyAudit())
+        wrong += [f"{service}: {each.kind} {each.detail}" for each in report.findings[:3]]
+        if report.unsealed:
+            wrong.append(f"{service}: {report.unsealed} audit rows unsealed at rest")
         with (
             contextlib.closing(psycopg2.connect(stage.stack.database_urls[service])) as connection,
             connection.cursor() as cursor,

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+from unittest import mock
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
@@ -32,6 +33,8 @@ from deploy.local.programs import Program
 from deploy.local.servers import SERVICES
 from deploy.local.stack import Stack
 from services.chassis import keys, migrate
+from services.chassis.settings import Settings
+from services.chassis.uow import Foundation
 from tests.chaos.wire import Wire
 
 RETRY_STEPS = "200ms,500ms,1s"
@@ -157,6 +160,7 @@ class Stage:
 
     def __init__(self, uncured: str = "") -> None:
         self.uncured = uncured
+        self._foundations: dict[str, Foundation] = {}
         self._last = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -356,6 +360,15 @@ class Stage:
         """One whole number."""
         ((found,),) = self.rows(service, statement, *values)
         return int(found or 0)
+
+    def foundation(self, service: str) -> Foundation:
+        """A service's own way to its database, from the outside: for its verifier of the audit."""
+        if service not in self._foundations:
+            with mock.patch.dict(os.environ, self.environment(service)):
+                made = Foundation.build(Settings.from_env(service))
+            self._last.callback(made.engine.dispose)
+            self._foundations[service] = made
+        return self._foundations[service]
 
     @contextlib.contextmanager
     def held(self, service: str, statement: str) -> Iterator[None]:

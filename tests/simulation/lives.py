@@ -187,7 +187,7 @@ SELECT h.household_id::text, h.version,
        (SELECT string_agg(p.name || p.version, ',' ORDER BY p.version DESC, p.name)
         FROM person p WHERE p.household_id = h.household_id),
        (SELECT string_agg(b.benefit || coalesce(b.from_month::text, '-') || b.ended
-                          || coalesce(b.last_month::text, '-'), ',')
+                          || coalesce(b.last_month::text, '-') || cardinality(b.person_ids), ',')
         FROM held_benefit b WHERE b.household_id = h.household_id)
 FROM household h
 """

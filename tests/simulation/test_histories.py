@@ -111,7 +111,10 @@ def play(ground: Ground, seed: int, count: int) -> tuple[list[lives.World], Hist
             queue(FundingService, "on_death_revoked", (PersonDeathRevoked,), at["funding"]),
             queue(CasesService, "apply_copies", (PersonRecorded, HouseholdRecorded), at["cases"]),
             queue(
-                CasesService, "on_entitlements", (EntitlementGranted, EntitlementEnded, EntitlementReopened), at["cases"]
+                CasesService,
+                "on_entitlements",
+                (EntitlementGranted, EntitlementEnded, EntitlementReopened),
+                at["cases"],
             ),
             queue(probe.ProbeService, "on_noted", (ThingNoted,), at["registry"]),
         ],
