@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, case, func, literal, or_, select, true, tuple_
 
 from services.cases import casework, catalogue, people_at_hand, views, working_calendar
 from services.cases.applications import OPEN
@@ -40,6 +40,7 @@ def buckets(today: date, staff_id: UUID | None) -> dict[str, tuple[str, ColumnEl
     running = CaseRow.due_on.is_not(None)
     hanging = CaseRow.notice_until.is_not(None)
     return {
+        "waiting": ("全部待办", true()),
         "due_today": ("今日到期", CaseRow.due_on == today),
         "due_soon": ("3日内到期", and_(CaseRow.warn_on <= today, CaseRow.due_on > today)),
         "overdue": ("已超期", and_(running, CaseRow.due_on < today)),

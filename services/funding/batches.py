@@ -7,6 +7,7 @@ import uuid
 from typing import Any, get_args
 
 from sqlalchemy import BigInteger, cast, func, select, text
+from sqlalchemy.exc import IntegrityError
 
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import ROLE_LABELS, Role
@@ -142,10 +143,17 @@ def open_batch(uow: UnitOfWork, command: OpenBatch) -> BatchView:
             )
         )
         if taken is not None:
-            raise Conflict(
-                f"{command.month} 的月度批次已经开期", field="month", advice="请使用已有批次"
-            )
-    return view(uow, create(uow, command.kind, command.month))
+            raise _opened_already(command.month)
+    try:
+        with uow.session.begin_nested():
+            batch = create(uow, command.kind, command.month)
+    except IntegrityError as error:  # somebody else, at the same moment
+        raise _opened_already(command.month) from error
+    return view(uow, batch)
+
+
+def _opened_already(month: str) -> Conflict:
+    return Conflict(f"{month} 的月度批次已经开期", field="month", advice="请使用已有批次")
 
 
 def open_repayment(uow: UnitOfWork, command: OpenRepayment) -> BatchView:

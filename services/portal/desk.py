@@ -23,7 +23,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from services.contracts.actors import Actor, Role
 from services.contracts.commands.common import FileView, ReadClock
 from services.contracts.commands.registry import DivisionView, ListDivisions
-from services.contracts.errors import Forbidden, Invalid, Unauthenticated, Unavailable, ZhidaError
+from services.contracts.errors import (
+    Forbidden,
+    Invalid,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+    ZhidaError,
+)
 from services.contracts.requests import Command, Query
 from services.contracts.requests import Request as ServiceRequest
 from services.portal.forms import Form, Problem, problems_of
@@ -149,6 +156,11 @@ class Desk:
         """A value of the address, ``None`` when absent or empty."""
         return self.request.query_params.get(name, "").strip() or None
 
+    def query_id(self, name: str) -> UUID | None:
+        """An identifier in the address, ``None`` when absent. Raises ``NotFound``."""
+        value = self.query(name)
+        return known_id(value) if value else None
+
     def page(self, template: str, *, status: int | None = None, **context: Any) -> Response:
         """Render a page; after a refusal its status is the refusal's."""
         html = self._portal.templates.get_template(template).render(
@@ -215,6 +227,14 @@ class Desk:
             except ZhidaError as second:
                 error = second
         return self.page("error.html", error=error)
+
+
+def known_id(text: str) -> UUID:
+    """An identifier as it stands in an address or a hidden field. Raises ``NotFound``."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound("这个网址不完整", advice="请从左侧菜单重新进入") from None
 
 
 async def _arrive(request: Request) -> Desk:

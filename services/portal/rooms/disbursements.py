@@ -112,10 +112,9 @@ def batch_page(batch: str, desk: SignedIn) -> Response:
 @room.get("/{batch}/payments")
 def payments(batch: str, desk: SignedIn) -> Response:
     """The payments of a batch, of all states or one."""
-    after = desk.query("after")
     page = desk.ask(
         ListPayments(
-            batch=batch, state=desk.query("state"), after=UUID(after) if after else None, limit=100
+            batch=batch, state=desk.query("state"), after=desk.query_id("after"), limit=100
         )
     )
     return desk.page(

@@ -81,9 +81,16 @@ def new_household(desk: SignedIn) -> Response:
     """The form for a household: the head, the members, where they live."""
     return desk.page(
         "households/new.html",
-        rows=min(20, max(5, int(desk.form.typed("rows") or desk.query("rows") or 5))),
+        rows=_rows(desk.form.typed("rows") or desk.query("rows")),
         relations=RELATIONS,
     )
+
+
+def _rows(asked: str | None) -> int:
+    """How many rows the member grid has: five, or as many as asked for, at most twenty."""
+    digits = (asked or "").strip()
+    asked_for = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 4 else 0
+    return min(20, max(5, asked_for))
 
 
 @room.post("/households/new")
@@ -110,7 +117,7 @@ def register(desk: SignedIn) -> Response:
 def _members(form: Form) -> tuple[NewMember, ...]:
     """The rows of the member grid in which something was typed."""
     members = []
-    for row in range(int(form.typed("rows") or 5)):
+    for row in range(_rows(form.typed("rows"))):
         name = form.maybe_text(f"name-{row}")
         number = form.maybe_number(f"identity_number-{row}")
         if name is None and number is None:

@@ -26,7 +26,7 @@ from services.contracts.commands.registry import (
     ReadStaff,
 )
 from services.contracts.errors import NotFound, ZhidaError
-from services.portal.desk import Desk, SignedIn
+from services.portal.desk import Desk, SignedIn, known_id
 from services.portal.forms import Form
 
 room = APIRouter(prefix="/desk/intake")
@@ -35,14 +35,14 @@ room = APIRouter(prefix="/desk/intake")
 @room.get("")
 def window(desk: SignedIn) -> Response:
     """The window; with ``person`` all that is known of them, with ``item`` its materials."""
-    household_id = desk.query("household")
+    household_id = desk.query_id("household")
     if household_id and not desk.query("person"):
-        household = desk.ask(ReadHousehold(household_id=UUID(household_id)))
+        household = desk.ask(ReadHousehold(household_id=household_id))
         return desk.go(f"/desk/intake?person={household.head_person_id}")
     person_id = desk.form.typed("person") or desk.query("person")
     if not person_id:
         return desk.page("intake/window.html", person=None)
-    return _with_person(desk, UUID(person_id))
+    return _with_person(desk, known_id(person_id))
 
 
 def _with_person(desk: Desk, person_id: UUID) -> Response:

@@ -16,6 +16,9 @@ room = APIRouter()
 
 OPEN_BATCHES = ("open", "computed", "checked", "reviewed", "released", "locked", "sent")
 
+WAITING = "waiting"
+"""Everything that waits for somebody, a decision still to be told included."""
+
 PRESSING = {"overdue": "over", "due_today": "today", "due_soon": "soon"}
 """The buckets by deadline, which stand above the others, and how they are marked."""
 
@@ -28,11 +31,12 @@ def workbench(desk: SignedIn) -> Response:
         "workbench.html",
         today=desk.today(),
         buckets=(desk.try_ask(ReadDesk()) or []) if casework else [],
-        urgent=desk.try_ask(ListCases(state="in_progress", limit=10)) if casework else None,
+        urgent=desk.try_ask(ListCases(bucket=WAITING, limit=10)) if casework else None,
         figures=desk.try_ask(ReadRegistryFigures()),
         messages=desk.try_ask(CountMessages()),
         batches=_open_batches(desk),
         pressing=PRESSING,
+        waiting=WAITING,
         intake=desk.has(*INTAKE),
     )
 

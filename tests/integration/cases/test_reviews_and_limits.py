@@ -284,6 +284,7 @@ def test_every_count_of_the_desk_equals_its_list(town: Town) -> None:
     assert counts["decision"] == 1
     assert counts["notification"] == 1
     assert counts["mine"] == 2
+    assert counts["waiting"] == 2  # a decision that nobody was told yet waits like the others
     assert view.current == ("decision",)
     assert sum(each.count for each in town.ask(world.OTHER_CLERK, c.ReadDesk())) == 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from uuid import UUID
 
@@ -347,3 +348,17 @@ def test_a_batch_number_names_its_month(office: Office) -> None:
     office.view(batch_no)
     with pytest.raises(NotFound):
         office.view(batch_no.replace("202611", "202612"))
+
+
+def test_two_clerks_open_the_same_month_at_once(office: Office) -> None:
+    """The second is told that it is open, whichever moment they choose."""
+    office.open("2026-10")
+    waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    with ThreadPoolExecutor(1) as second:
+        with office.uow(CLERK) as uow:
+            batches.open_batch(uow, c.OpenBatch(month="2026-11"))
+            told = second.submit(office.open, "2026-11")
+            while not told.done() and not uow.session.scalar(waits):
+                pass
+        with pytest.raises(Conflict, match="已经开期"):
+            told.result(timeout=60)

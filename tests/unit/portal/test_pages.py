@@ -211,3 +211,30 @@ def test_unknown_addresses_and_ids_are_answered_in_chinese(officer: TestClient) 
         response = officer.get(address)
         assert response.status_code == 404
         assert "没有这个页面" in response.text
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/desk/intake?person=abc",
+        "/desk/intake?household=abc",
+        "/disbursements/2026-11/payments?after=abc",
+    ],
+)
+def test_a_cut_off_address_leads_nowhere_and_breaks_nothing(
+    officer: TestClient, address: str
+) -> None:
+    """Half an identifier, copied from a chat, is a page not found, not a fault of ours."""
+    answer = officer.get(address)
+    assert answer.status_code == 404
+    assert "这个网址不完整" in answer.text
+
+
+@pytest.mark.parametrize("rows", ["abc", "-3", "２０", "99999999999", "1"])
+def test_the_member_grid_takes_no_other_number_of_rows(officer: TestClient, rows: str) -> None:
+    """A tampered row count neither breaks the page nor keeps the portal busy."""
+    page = officer.get("/households/new", params={"rows": rows})
+    assert page.status_code == 200
+    assert page.text.count('name="identity_number-') == 5
+    form = {"csrf": csrf(officer), "rows": rows, "division": "421083108007"}
+    assert officer.post("/households/new", data=form).status_code == 422
