@@ -1,12 +1,15 @@
 # `make help` is the front door.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test unit lint bench chaos migration clean
+.PHONY: help setup up down demo test unit lint bench chaos image sbom k8s migration clean
 
 PEOPLE ?= 2000
+IMAGE ?= localhost/zhida:dev
+BASE ?=
+PODMAN ?= podman
 SEEDS ?= 1
 VENV := .venv/bin
 help:  ## Show this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@sed -nE 's/^([a-z0-9]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup:  ## Install what is missing: system packages (apt), uv, Python packages
 	@deploy/local/bootstrap.sh
@@ -39,6 +42,18 @@ bench: setup  ## Speed and memory, into docs/benchmarks.md and .zhida/bench.json
 chaos: setup  ## Hurt a city in every way of docs/faults.md and read the promises (SEEDS=1)
 	$(VENV)/python -W ignore -m tests.chaos --seeds $(SEEDS) $(CHAOS)
 	$(VENV)/python -W ignore -m tests.chaos --rows 8 --people 300 --uncured no_inbox
+
+image: setup  ## The container image (IMAGE=zhida:dev, BASE=any Debian 12 image) and its digest
+	$(PODMAN) build --network host --file deploy/Containerfile --tag $(IMAGE) \
+		$(if $(BASE),--build-arg BASE=$(BASE)) .
+	@$(PODMAN) image inspect --format '{{.Digest}} {{.Size}} bytes' $(IMAGE)
+
+sbom: setup  ## What the image is made of, CycloneDX 1.6, into .zhida/sbom.json
+	@PODMAN="$(PODMAN)" uv run --project deploy/checks --group bom --isolated --frozen \
+		python deploy/checks/sbom.py $(IMAGE) .zhida/sbom.json
+
+k8s: setup  ## Everything on a true cluster: KUBECONFIG's, or the lab in ../shared/k8s-lab
+	@$(VENV)/python -W ignore -m deploy.kubernetes.trial.run
 
 migration: setup  ## A new migration from the models: make migration SERVICE=registry MESSAGE="..."
 	@$(VENV)/python -m deploy.local.migration "$(SERVICE)" "$(MESSAGE)"

@@ -1,7 +1,8 @@
 """Makes the secrets of an installation: ``python -m deploy.secrets --folder FOLDER`` once.
 
 Each process gets a file of its own with its own keys only: ``registry.env`` … ``portal.env``.
-``databases.env`` and ``broker.env`` are for the servers of the compose file. With ``--kubernetes``
+``databases.env`` and ``definitions.json`` (users and their rights) are for the servers of the
+compose file, ``broker.env`` has the passwords in it. With ``--kubernetes``
 the addresses are those of ``kubernetes/`` and ``kubernetes.yaml`` holds everything as Secrets:
 ``kubectl apply --filename FOLDER/kubernetes.yaml``, or what it holds into the city's secret store.
 Keep the folder outside the project and in two places: without the keys the sealed columns of the
@@ -26,25 +27,32 @@ from services.chassis.discovery import NAMES
 PROCESSES = (*NAMES, "portal")
 NAMESPACE = "zhida"
 BASIC = "kubernetes.io/basic-auth"
+VHOST = "zhida"
+ADMIN, TAG = "admin", "administrator"
 
 
 def generate(broker: str, databases: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """The environment of every process, by file name without ``.env``.
 
-    ``broker`` is the broker's ``host:port/vhost``; ``databases`` maps a service to ``host:port``.
+    ``broker`` is the broker's ``host:port/vhost``, on which each process is a user of its own;
+    ``databases`` maps a service to ``host:port``.
     """
     made = keys.generate()
-    broker_password = secrets.token_urlsafe(24)
-    amqp_uri = f"amqp://zhida:{quote(broker_password, safe='')}@{broker}"
+    users = {name: secrets.token_urlsafe(24) for name in PROCESSES}
     passwords = {name: secrets.token_urlsafe(24) for name in NAMES}
-    files = {name: {"AMQP_URI": amqp_uri, **keys.visible_to(name, made)} for name in PROCESSES}
+    files = {
+        name: {
+            "AMQP_URI": f"amqp://{name}:{quote(password, safe='')}@{broker}",
+            **keys.visible_to(name, made),
+        }
+        for name, password in users.items()
+    }
     for name, host in databases.items():
         url = f"postgresql://{name}:{quote(passwords[name], safe='')}@{host}/{name}"
         files[name][f"{name.upper()}_DATABASE_URL"] = url
     files["broker"] = {
-        "RABBITMQ_DEFAULT_USER": "zhida",
-        "RABBITMQ_DEFAULT_PASS": broker_password,
-        "RABBITMQ_DEFAULT_VHOST": broker.partition("/")[2] or "/",
+        "ADMIN_PASSWORD": secrets.token_urlsafe(24),
+        **{f"{name.upper()}_PASSWORD": password for name, password in users.items()},
     }
     files["databases"] = {
         "POSTGRES_PASSWORD": secrets.token_urlsafe(24),
@@ -53,29 +61,39 @@ def generate(broker: str, databases: Mapping[str, str]) -> dict[str, dict[str, s
     return files
 
 
+def definitions(files: Mapping[str, Mapping[str, str]], vhost: str = VHOST) -> str:
+    """What a single broker starts from: vhost, a user for each process with its rights, and the
+    administrator who brings bureaus in."""
+    from deploy.kubernetes import topology  # loads every service class
+
+    passwords = {name: files["broker"][f"{name.upper()}_PASSWORD"] for name in PROCESSES}
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    stands: dict[str, list[Any]] = {
+        "vhosts": [{"name": vhost}],
+        "users": [
+            {"name": ADMIN, "password": files["broker"]["ADMIN_PASSWORD"], "tags": [TAG]},
+            *({"name": n, "password": word, "tags": []} for n, word in passwords.items()),
+        ],
+        "permissions": [{"user": ADMIN, "vhost": vhost, **everything}],
+        "topic_permissions": [],
+    }
+    for user in topology.users():
+        for kind, rows in user.definitions(vhost).items():
+            stands[kind] += rows
+    return json.dumps(stands, indent=1) + "\n"
+
+
 def manifests(files: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
-    """The same as Secrets of ``kubernetes/``: a process each, the databases' owners, the broker's
-    user, and the definitions that the trial's broker starts from."""
-    broker = files["broker"]
-    user, password = broker["RABBITMQ_DEFAULT_USER"], broker["RABBITMQ_DEFAULT_PASS"]
-    admin = {"username": "admin", "password": secrets.token_urlsafe(24)}
+    """The same as Secrets of ``kubernetes/``: one for each process, for each owner of a database
+    and each user of the broker, and what the trial's broker starts from."""
     data: dict[str, Mapping[str, str]] = {name: files[name] for name in PROCESSES}
     for name in NAMES:
         owner = {"username": name, "password": files["databases"][f"{name.upper()}_PASSWORD"]}
         data[f"{name}-db-owner"] = owner
-    data["broker-user"] = {"username": user, "password": password}
-    data["broker-admin"] = admin
-    everything = {"configure": ".*", "write": ".*", "read": ".*"}
-    vhost = broker["RABBITMQ_DEFAULT_VHOST"]
-    definitions = {
-        "vhosts": [{"name": vhost}],
-        "users": [
-            {"name": user, "password": password, "tags": []},
-            {"name": "admin", "password": admin["password"], "tags": ["administrator"]},
-        ],
-        "permissions": [{"user": each, "vhost": vhost, **everything} for each in (user, "admin")],
-    }
-    data["broker-definitions"] = {"definitions.json": json.dumps(definitions)}
+    for name in (*PROCESSES, ADMIN):
+        word = files["broker"][f"{name.upper()}_PASSWORD"]
+        data[f"broker-{name}"] = {"username": name, "password": word}
+    data["broker-definitions"] = {"definitions.json": definitions(files)}
     return [
         {
             "apiVersion": "v1",
@@ -98,8 +116,8 @@ def write(folder: Path, files: Mapping[str, Mapping[str, str]]) -> None:
         _keep(folder / f"{name}.env", "".join(f"{k}={v}\n" for k, v in variables.items()))
 
 
-def _keep(path: Path, text: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+def _keep(path: Path, text: str, mode: int = 0o600) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as stream:
         stream.write(text)
 
 
@@ -107,7 +125,7 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--broker", default="broker:5672/zhida", help="host:port/vhost")
+    parser.add_argument("--broker", default="broker:5672", help="host:port of the broker")
     parser.add_argument(
         "--database", help="host:port of the databases, {service} in it stands for each one's name"
     )
@@ -116,9 +134,13 @@ def main() -> int:
     host = arguments.database or (
         "{service}-db-rw:5432" if arguments.kubernetes else "databases:5432"
     )
-    files = generate(arguments.broker, {name: host.replace("{service}", name) for name in NAMES})
+    files = generate(
+        f"{arguments.broker}/{VHOST}", {name: host.replace("{service}", name) for name in NAMES}
+    )
     try:
         write(arguments.folder, files)
+        # The broker in its container reads this as a user of its own; the folder lets nobody in.
+        _keep(arguments.folder / "definitions.json", definitions(files), 0o644)
         if arguments.kubernetes:
             listed = {"apiVersion": "v1", "kind": "List", "items": manifests(files)}
             _keep(arguments.folder / "kubernetes.yaml", json.dumps(listed, indent=1) + "\n")

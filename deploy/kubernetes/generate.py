@@ -17,6 +17,7 @@ from deploy.kubernetes import alerts, dashboards, scaling, topology
 COMPONENTS = Path(__file__).parent / "components"
 FILES: dict[Path, Callable[[], Iterable[dict[str, Any]]]] = {
     COMPONENTS / "rabbitmq" / "topology.yaml": topology.manifests,
+    COMPONENTS / "rabbitmq" / "users.yaml": topology.user_manifests,
     COMPONENTS / "keda" / "scaling.yaml": scaling.manifests,
     COMPONENTS / "monitoring" / "rules.yaml": alerts.manifests,
     COMPONENTS / "monitoring" / "dashboards.yaml": dashboards.manifests,

@@ -1,90 +1,72 @@
 """The broker's topology as custom resources of the Messaging Topology Operator, from the code.
 
-Every exchange, queue and binding that the services' own declarations make. The services declare
-them as well, and find them there; so both must be equal.
+Every exchange, queue and binding that the services declare, and a user for each process with the
+rights that ``services.chassis.rights`` derives. The services declare them as well, and find them
+there; so both must be equal.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
-from amqp.protocol import queue_declare_ok_t
-
-from services.chassis import topology
+from services.chassis import rights, topology
 from services.chassis.discovery import NAMES, service_class
+from services.chassis.rights import Rights
 from services.chassis.service import work_queues
 from services.chassis.settings import RETRY_STEPS, Settings, parse_steps
+from services.chassis.topology import Layout, WorkQueue
 
 CLUSTER = "broker"
 VHOST = "zhida"
+EDGE = "portal"
 
 Manifest = dict[str, Any]
 
 
-@dataclass
-class Declared:
-    """What was declared on a channel: the declarations of the code are run against this."""
-
-    exchanges: dict[str, Manifest] = field(default_factory=dict)
-    queues: dict[str, Manifest] = field(default_factory=dict)
-    bindings: set[tuple[str, str, str]] = field(default_factory=set)
-    """(exchange, queue, routing key)."""
-
-    def exchange_declare(
-        self, exchange: str, kind: str, durable: bool, auto_delete: bool, **more: Any
-    ) -> None:
-        """As amqp's channel does it."""
-        if more:
-            raise ValueError(f"exchange {exchange}: {sorted(more)} is not expressed here")
-        self.exchanges[exchange] = {"type": kind, "durable": durable, "autoDelete": auto_delete}
-
-    def queue_declare(
-        self, queue: str, durable: bool, auto_delete: bool, arguments: Manifest, **more: Any
-    ) -> queue_declare_ok_t:
-        """As amqp's channel does it."""
-        if more:
-            raise ValueError(f"queue {queue}: {sorted(more)} is not expressed here")
-        rest = dict(arguments)
-        self.queues[queue] = {
-            "type": rest.pop("x-queue-type"),
-            "durable": durable,
-            "autoDelete": auto_delete,
-            **({"arguments": rest} if rest else {}),
-        }
-        return queue_declare_ok_t(queue, 0, 0)
-
-    def queue_bind(self, queue: str, exchange: str, routing_key: str) -> None:
-        """As amqp's channel does it."""
-        self.bindings.add((exchange, queue, routing_key))
+def queues_of(service: str) -> list[WorkQueue]:
+    """What a service consumes, with the waits it has unless told otherwise."""
+    return work_queues(service_class(service), parse_steps(RETRY_STEPS))
 
 
-def declared() -> Declared:
+def layout() -> Layout:
     """All that the four services declare, with the settings they have unless told otherwise."""
-    channel: Any = Declared()
-    for name in NAMES:
-        for exchange in topology.exchanges_of(name):
-            topology.declare_exchange(
-                channel, exchange, archive_max_bytes=Settings.archive_max_bytes
-            )
-        topology.declare_published(channel, name)
-        for queue in work_queues(service_class(name), parse_steps(RETRY_STEPS)):
-            topology.declare_queue(channel, queue, archive_max_bytes=Settings.archive_max_bytes)
-    made: Declared = channel
-    return made
+    parts = [
+        topology.service_layout(name, queues_of(name), archive_max_bytes=Settings.archive_max_bytes)
+        for name in NAMES
+    ]
+    return Layout(
+        exchanges=tuple(sorted({name for part in parts for name in part.exchanges})),
+        queues={name: arguments for part in parts for name, arguments in part.queues.items()},
+        bindings=tuple(sorted({binding for part in parts for binding in part.bindings})),
+    )
+
+
+def users() -> list[Rights]:
+    """A broker user for each process, called as it is."""
+    return [*(rights.of_service(name, queues_of(name)) for name in NAMES), rights.of_edge(EDGE)]
 
 
 def manifests() -> Iterator[Manifest]:
-    """The custom resources, in a steady order."""
-    found = declared()
+    """Vhost, exchanges, queues and bindings, in a steady order."""
+    found = layout()
     yield _resource("Vhost", VHOST, {"name": VHOST, "defaultQueueType": "quorum"}, in_vhost=False)
-    for name, exchange in sorted(found.exchanges.items()):
-        yield _resource("Exchange", _dns(name), {"name": name, **exchange})
-    for name, queue in sorted(found.queues.items()):
-        yield _resource("Queue", _dns(name), {"name": name, **queue, "deletionPolicy": "retain"})
-    for source, queue_name, key in sorted(found.bindings):
+    for name in found.exchanges:
+        spec = {"name": name, "type": "topic", "durable": True, "autoDelete": False}
+        yield _resource("Exchange", _dns(name), spec)
+    for name, arguments in sorted(found.queues.items()):
+        rest = dict(arguments)
+        queue = {
+            "name": name,
+            "type": rest.pop("x-queue-type"),
+            "durable": True,
+            "autoDelete": False,
+            **({"arguments": rest} if rest else {}),
+            "deletionPolicy": "retain",
+        }
+        yield _resource("Queue", _dns(name), queue)
+    for queue_name, source, key in found.bindings:
         spec = {
             "source": source,
             "destination": queue_name,
@@ -92,6 +74,20 @@ def manifests() -> Iterator[Manifest]:
             "routingKey": key,
         }
         yield _resource("Binding", _dns(f"{queue_name} from {source} {key}"), spec)
+
+
+def user_manifests() -> Iterator[Manifest]:
+    """Who may do what; the passwords stand in the Secrets ``broker-NAME`` and nowhere here."""
+    for user in users():
+        credentials = {"importCredentialsSecret": {"name": f"broker-{user.user}"}}
+        yield _resource("User", user.user, credentials, in_vhost=False)
+        who = {"userReference": {"name": user.user}}
+        allowed = {"configure": user.configure, "write": user.write, "read": user.read}
+        yield _resource("Permission", user.user, {**who, "permissions": allowed})
+        for exchange, (write, read) in sorted(user.topics.items()):
+            said = {"exchange": exchange, "write": write, "read": read}
+            name = _dns(f"{user.user} on {exchange}")
+            yield _resource("TopicPermission", name, {**who, "permissions": said})
 
 
 def _resource(kind: str, name: str, spec: Manifest, *, in_vhost: bool = True) -> Manifest:

@@ -38,6 +38,7 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
     admin_password: str
     user: str = "zhida"
     vhost: str = "zhida"
+    host: str = HOST
 
     @classmethod
     def plan(cls, home: Path) -> Self:
@@ -77,7 +78,7 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
 
     def uri(self, user: str, password: str, vhost: str) -> str:
         """An AMQP address on this node."""
-        return f"amqp://{user}:{password}@{HOST}:{self.amqp_port}/{quote(vhost, safe='')}"
+        return f"amqp://{user}:{password}@{self.host}:{self.amqp_port}/{quote(vhost, safe='')}"
 
     # -- the processes ---------------------------------------------------------------------------
 
@@ -146,7 +147,7 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
     def management(self, vhost: str = "") -> Management:
         """The management interface, as the administrator."""
         return Management(
-            host=HOST,
+            host=self.host,
             port=self.management_port,
             user=ADMIN,
             password=self.admin_password,

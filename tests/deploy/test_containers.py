@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -60,18 +61,20 @@ def test_nothing_comes_into_the_image_without_a_hash() -> None:
 
 
 def test_the_context_holds_what_is_copied_and_no_secrets() -> None:
-    """Everything is left out but what the build copies."""
-    allowed = (PROJECT / ".containerignore").read_text(encoding="utf-8").split()
-    assert allowed[0] == "*"
-    let_in = {line.removeprefix("!") for line in allowed if line.startswith("!")}
+    """Everything is left out but what the build copies; the compose file's secrets stay out."""
+    lines = (PROJECT / ".containerignore").read_text(encoding="utf-8").split()
+    assert lines[0] == "*"
+    let_in = {line.removeprefix("!") for line in lines if line.startswith("!")}
     copied = {
         part.rstrip("/")
         for word, rest in instructions()
         if word == "COPY" and "--from" not in rest
         for part in rest.split()[:-1]
     }
-    assert copied == let_in
     assert all((PROJECT / path).exists() for path in copied)
+    assert {path for path in copied if path not in let_in} == {"deploy/uv.requirements.txt"}
+    assert let_in <= copied
+    assert "deploy/compose" in lines[lines.index("!deploy") :]
 
 
 def test_compose_runs_every_process_and_no_other_image_of_ours() -> None:
@@ -124,8 +127,11 @@ def test_the_servers_know_the_passwords_the_services_use() -> None:
         assert (
             f"{name}:{MADE['databases'][f'{name.upper()}_PASSWORD']}@databases:5432/{name}" in url
         )
-        broker = MADE["broker"]
-        user, password = broker["RABBITMQ_DEFAULT_USER"], broker["RABBITMQ_DEFAULT_PASS"]
-        assert f"{user}:{password}@broker:5672/" in MADE[name]["AMQP_URI"]
+    stands = json.loads(secrets.definitions(MADE))
+    known = {user["name"]: user["password"] for user in stands["users"] if not user["tags"]}
+    assert known.keys() == set(PROCESSES)
+    for name, password in known.items():
+        assert MADE[name]["AMQP_URI"] == f"amqp://{name}:{password}@broker:5672/zhida"
+    assert {each["user"] for each in stands["permissions"]} == {*PROCESSES, "admin"}
     script = (PROJECT / "deploy" / "compose" / "databases.sh").read_text(encoding="utf-8")
     assert f"for service in {' '.join(NAMES)}; do" in script

@@ -16,7 +16,6 @@ import yaml
 
 from deploy.kubernetes import generate, topology
 from deploy.local.accounts import PROJECT
-from services.chassis import topology as code
 from services.chassis.discovery import NAMES, service_class
 from services.chassis.service import work_queues
 from tests.deploy.kustomize import LOADER, Manifest
@@ -52,26 +51,41 @@ def test_what_follows_from_the_code_is_up_to_date(path: Path) -> None:
 
 def test_the_topology_is_the_code_s() -> None:
     """Every queue with its arguments, every exchange, every binding; read back from the YAML."""
-    declared = topology.declared()
-    queues = {each["spec"]["name"]: each["spec"] for each in of("rabbitmq.com", "Queue")}
-    assert queues.keys() == declared.queues.keys()
-    for name, queue in declared.queues.items():
-        assert {key: queues[name].get(key) for key in queue} == queue
-        assert queues[name]["deletionPolicy"] == "retain"
+    declared = topology.layout()
+    queues = {
+        each["spec"]["name"]: {"x-queue-type": each["spec"]["type"]}
+        | each["spec"].get("arguments", {})
+        for each in of("rabbitmq.com", "Queue")
+    }
+    assert queues == declared.queues
+    assert all(each["spec"]["durable"] for each in of("rabbitmq.com", "Queue", "Exchange"))
+    assert all(q["spec"]["deletionPolicy"] == "retain" for q in of("rabbitmq.com", "Queue"))
     exchanges = {each["spec"]["name"] for each in of("rabbitmq.com", "Exchange")}
-    assert exchanges == declared.exchanges.keys()
+    assert exchanges == set(declared.exchanges)
     bindings = {
-        (each["spec"]["source"], each["spec"]["destination"], each["spec"]["routingKey"])
+        (each["spec"]["destination"], each["spec"]["source"], each["spec"]["routingKey"])
         for each in of("rabbitmq.com", "Binding")
     }
-    assert bindings == declared.bindings
+    assert bindings == set(declared.bindings)
 
 
-def test_every_declaration_of_the_code_is_run_for_it() -> None:
-    """A new function that declares something is called by `topology.declared`, or named here."""
-    source = Path(topology.__file__).read_text(encoding="utf-8")
-    declaring = {name for name in vars(code) if name.startswith("declare_")}
-    assert {name for name in declaring if f"topology.{name}(" not in source} == set()
+def test_the_users_are_those_of_the_rights() -> None:
+    """One a process, with the permissions the code derives and a password by reference."""
+    expected = {user.user: user.definitions("zhida") for user in topology.users()}
+    users = {each["metadata"]["name"]: each["spec"] for each in of("rabbitmq.com", "User")}
+    assert users.keys() == expected.keys() == {*NAMES, "portal"}
+    given: dict[str, dict[str, list[Any]]] = {
+        name: {"permissions": [], "topic_permissions": []} for name in users
+    }
+    for kind, key in (("Permission", "permissions"), ("TopicPermission", "topic_permissions")):
+        for each in of("rabbitmq.com", kind):
+            name, spec = each["spec"]["userReference"]["name"], each["spec"]
+            where = {"user": name, "vhost": spec["vhost"]}
+            given[name][key].append(where | spec["permissions"])
+    assert given == expected
+    for name, spec in users.items():
+        assert spec["importCredentialsSecret"] == {"name": f"broker-{name}"}
+        assert "tags" not in spec
 
 
 def test_each_service_grows_with_its_own_queues() -> None:

@@ -41,7 +41,9 @@ rabbitmq)
     printf '[rabbitmq_management,rabbitmq_prometheus].\n' > /tmp/enabled_plugins
     cat > /tmp/rabbitmq.conf <<'CONF'
 load_definitions = /etc/zhida/definitions.json
+collect_statistics_interval = 500
 disk_free_limit.absolute = 200MB
+max_message_size = 16777216
 vm_memory_high_watermark.absolute = 1GB
 log.console = true
 log.console.level = warning

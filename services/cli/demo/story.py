@@ -39,6 +39,7 @@ SAMPLE = Path(joining.__file__).parent / "samples" / "python" / "bureau.py"
 SIGNED_FOR = "公安机关死亡登记"
 
 Say = Callable[[str], None]
+Opening = Callable[[int, int, Path, Say], World]
 
 
 @dataclass
@@ -58,11 +59,12 @@ class Told:
     counts: notify.MessageCounts
 
 
-def play(people: int, seed: int, folder: Path, say: Say) -> Told:
-    """Everything from an empty machine to the last message."""
+def play(people: int, seed: int, folder: Path, say: Say, opened: Opening | None = None) -> Told:
+    """Everything from an empty machine to the last message; ``opened`` gives another stage than
+    a stack of this machine."""
     clock: dict[str, float] = {}
     with _stage(clock, "start", say, "启动服务"):
-        world = _open(people, seed, folder, say)
+        world = (opened or _open)(people, seed, folder, say)
     world.seconds = clock
     with _stage(clock, "accounts", say, "开设岗位账号"):
         cast.enter(world)
@@ -242,7 +244,7 @@ def _death(world: World, roster: Path) -> tuple[str, float]:
     sheet = joining.add(
         world.stack.broker.management(vhost(world.stack)),
         police,
-        address=f"amqp://127.0.0.1:{world.stack.broker.amqp_port}",
+        address=f"amqp://{world.stack.broker.host}:{world.stack.broker.amqp_port}",
         public_key=keys.kept(stack.KEYS)["BUREAU_PUBLIC_KEY"],
     )
     file = world.folder / "public_security.json"
