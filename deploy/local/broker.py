@@ -1,13 +1,14 @@
 """A private RabbitMQ node from Debian's package, and the few things we ask of it."""
 
 import contextlib
+import hashlib
 import http.client
 import json
 import secrets
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import msgspec
@@ -16,6 +17,9 @@ from deploy.local.accounts import Account, account
 from deploy.local.ports import free_ports, is_open, keep_or_replace
 from deploy.local.programs import Program
 from deploy.management import Management
+
+if TYPE_CHECKING:
+    from services.chassis.rights import Rights
 
 HOST = "127.0.0.1"
 SCRIPTS = Path("/usr/lib/rabbitmq/bin")
@@ -75,6 +79,29 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
     def amqp_uri(self) -> str:
         """The services' own user on the services' own vhost."""
         return self.uri(self.user, self.password, self.vhost)
+
+    def uri_of(self, user: str) -> str:
+        """One of our own processes' user on the services' own vhost."""
+        return self.uri(user, self.password_of(user), self.vhost)
+
+    def password_of(self, user: str) -> str:
+        """A password of its own for each of our processes; none tells another's."""
+        return hashlib.sha256(f"{user}:{self.password}".encode()).hexdigest()[:40]
+
+    def add_ours(self, rights: "Iterable[Rights]") -> None:
+        """Make or renew the users of our own processes."""
+        known = list(rights)
+        made = [each.definitions(self.vhost) for each in known]
+        self.define(
+            {
+                "users": [
+                    {"name": each.user, "password": self.password_of(each.user), "tags": []}
+                    for each in known
+                ],
+                "permissions": [one for each in made for one in each["permissions"]],
+                "topic_permissions": [one for each in made for one in each["topic_permissions"]],
+            }
+        )
 
     def uri(self, user: str, password: str, vhost: str) -> str:
         """An AMQP address on this node."""

@@ -33,6 +33,7 @@ MAIL = RESULTS / "mail"
 PORTAL = "portal"
 PORTAL_PORT = 8000
 MAILBOX = "mailbox"
+SHELL = "shell"
 OURS = (*SERVICES, PORTAL)
 DRAIN_SECONDS = 60
 """How long a service may finish what it has in hand before it is killed."""
@@ -44,6 +45,7 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     """Where everything stands; saved as `.zhida/stack.json`, readable by its owner alone."""
 
     amqp_uri: str
+    """For the person at the shell: may ask the services, and nothing else."""
     database_urls: dict[str, str]
     ports: dict[str, int]
     """Of each service the port of its health and metrics; of the portal its pages; of the mailbox
@@ -80,7 +82,7 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     def environment(self, name: str) -> dict[str, str]:
         """What the process of a service, or of the portal, is told: its own secrets only."""
         told = {
-            "AMQP_URI": self.amqp_uri,
+            "AMQP_URI": self.broker.uri_of(name) if self.broker else self.amqp_uri,
             "ZHIDA_MODE": self.mode,
             "ZHIDA_BUREAUS": str(bureaus_file()),
             "HOME": str(Path.home()),
@@ -180,7 +182,7 @@ def _plan(before: Stack | None) -> Stack:
         broker = None
     else:
         broker = broker.with_free_ports() if broker else Broker.plan(folder / "rabbitmq")
-        amqp_uri = broker.amqp_uri
+        amqp_uri = broker.uri_of(SHELL)
     if all(given.values()):
         cluster = None
     else:
@@ -274,6 +276,9 @@ def _prepare_databases(keeper: Supervisor, stack: Stack, say: Say) -> None:
         migrate.upgrade(name, stack.database_urls[name])
     if stack.broker is not None:
         _await(keeper, "rabbitmq", stack.broker.is_ready)
+        from services.chassis import rights
+
+        stack.broker.add_ours(rights.written())
 
 
 def _is_ready(stack: Stack, name: str) -> bool:

@@ -9,14 +9,18 @@ refill of its queues): the broker cannot narrow that to certain queues.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from services.chassis import topology
 from services.chassis.bureaus import Bureau
-from services.chassis.discovery import NAMES
+from services.chassis.discovery import NAMES, service_class
 from services.chassis.topology import WorkQueue
 from services.contracts.divisions import path
 from services.contracts.events import event_types
@@ -104,10 +108,25 @@ def bureau_queues(bureau: Bureau) -> dict[str, dict[str, Any]]:
 # -- our own ----------------------------------------------------------------------------------
 
 
+EDGES = ("portal", "shell")
+"""Who asks the services and is asked nothing: the desk, and the person at the command line."""
+
+
+def of_all() -> list[Rights]:
+    """The users of our own processes, from the services' classes."""
+    from services.chassis.service import work_queues  # loads the services: seconds
+
+    return [
+        *(of_service(name, work_queues(service_class(name), ())) for name in NAMES),
+        *(of_edge(name) for name in EDGES),
+    ]
+
+
 def of_service(service: str, queues: Sequence[WorkQueue]) -> Rights:
     """What the process of a service needs, and no more.
 
-    ``queues`` are its subscriptions (``services.chassis.service.work_queues``).
+    ``queues`` are its subscriptions (``services.chassis.service.work_queues``). All that is named
+    after the service is its own; of the others' only what it binds to, reads or re-makes.
     """
     layout = topology.service_layout(service, queues, archive_max_bytes=0)
     own = topology.exchanges_of(service)
@@ -161,3 +180,25 @@ def _literally(names: Iterable[str]) -> list[str]:
 
 def _any(alternatives: Iterable[str]) -> str:
     return f"(?:{'|'.join(alternatives)})"
+
+
+# -- written down -----------------------------------------------------------------------------
+
+FILE = Path(__file__).with_name("rights.json")
+"""What ``of_all`` gives, since loading every service to derive it takes seconds: made by
+``python -m services.chassis.rights``, compared by a test."""
+
+
+def written() -> list[Rights]:
+    """The users of our own processes, as written down."""
+    return msgspec.json.decode(FILE.read_bytes(), type=list[Rights])
+
+
+def document() -> str:
+    """What should be written down."""
+    plain = [asdict(each) for each in of_all()]
+    return json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(document(), encoding="utf-8")

@@ -11,10 +11,11 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import amqp
 import psycopg2
@@ -28,8 +29,10 @@ from deploy.bureaus import Sheet
 from deploy.local import Servers
 from deploy.local.ports import free_ports
 from deploy.management import Management
-from services.chassis import amqp_io, topology
+from services.chassis import amqp_io, rights, topology
 from services.chassis.bureaus import Bureau
+from services.chassis.client import Client
+from services.contracts.commands.common import ReadClock
 from services.contracts.errors import Conflict, Invalid
 from tests.builders.roster import identity
 from tests.fixtures.services import KEYS, migrated_template
@@ -107,9 +110,20 @@ def connected(uri: str | None) -> Iterator[Connection]:
         amqp_io.drop(connection)
 
 
+def user_of(servers: Servers, uri: str, name: str) -> str:
+    """One of our own users, as the local stack makes it, on this vhost; its address."""
+    vhost = uri.rpartition("/")[2]
+    given = next(each for each in rights.written() if each.user == name)
+    mine = replace(given, user=f"{name}@{vhost}")
+    password = servers.broker.password_of(mine.user)
+    user = {"name": mine.user, "password": password, "tags": []}
+    servers.broker.define({"users": [user], **mine.definitions(vhost)})
+    return servers.broker.uri(quote(mine.user), password, vhost)
+
+
 @pytest.fixture(scope="module")
 def city(servers: Servers) -> Iterator[City]:
-    """Registry running in a process of its own."""
+    """Registry running in a process of its own, under its own broker user of least privilege."""
     (port,) = free_ports(1)
     with (
         servers.broker.scratch_vhost() as uri,
@@ -121,7 +135,7 @@ def city(servers: Servers) -> Iterator[City]:
             env={
                 **os.environ,
                 **KEYS,
-                "AMQP_URI": uri,
+                "AMQP_URI": user_of(servers, uri, "registry"),
                 "REGISTRY_DATABASE_URL": url,
                 "ZHIDA_MODE": "test",
                 "HEALTH_ADDRESS": f"127.0.0.1:{port}",
@@ -514,6 +528,33 @@ def test_what_a_bureau_binds_into_its_own_exchange_goes_nowhere(city: City) -> N
     with connected(city.uri) as connection, connection.channel() as channel:
         assert channel.queue_declare(stored, passive=True).message_count == before
         channel.exchange_unbind("bureaus.events", "registry.events", key)
+
+
+def test_the_desk_asks_and_hears_nobody_else(city: City) -> None:
+    """The portal's user gets its answers; it cannot listen to others' questions, or speak as us."""
+    uri = user_of(city.servers, city.uri, "portal")
+    with closing(Client(uri)) as client:
+        assert client.call(ReadClock(), service="registry").service == "registry"
+
+    def spy(channel: Any) -> None:
+        name = f"rpc.reply-standalone_rpc_proxy-{uuid.uuid4()}"
+        channel.queue_declare(name, auto_delete=True)
+        channel.queue_bind(name, "nameko-rpc", "#")
+
+    for attempt in (
+        spy,
+        lambda c: c.basic_get("rpc-registry"),
+        lambda c: c.basic_get("registry.on_death_registered"),
+        lambda c: c.queue_declare("mine", durable=True, auto_delete=False),
+        lambda c: c.basic_publish_confirm(amqp.Message("{}"), "", "rpc-registry", timeout=9),
+        lambda c: c.basic_publish_confirm(amqp.Message("{}"), "registry.internal", "x", timeout=9),
+        lambda c: c.basic_publish_confirm(amqp.Message("{}"), "bureaus.events", KEY, timeout=9),
+    ):
+        with connected(uri) as connection:
+            channel = connection.channel()
+            channel.confirm_select()
+            with pytest.raises(amqp.AccessRefused):
+                attempt(channel)
 
 
 # -- too much, too slow -----------------------------------------------------------------------
