@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import select, text
+from sqlalchemy import false, or_, select, text
 from sqlalchemy.exc import IntegrityError
 
 from services.chassis.uow import UnitOfWork
@@ -41,7 +41,15 @@ def write_off(uow: UnitOfWork, command: WriteOffRecovery) -> RecoveryView:
 
 def list_all(uow: UnitOfWork, query: ListRecoveries) -> list[RecoveryView]:
     """Recoveries the actor may see."""
-    statement = select(RecoveryRow).order_by(RecoveryRow.id).limit(min(query.limit, 500))
+    sight = (
+        RecoveryRow.division.startswith(scope, autoescape=True) for scope in uow.actor.divisions
+    )
+    statement = (
+        select(RecoveryRow)
+        .where(or_(false(), *sight))  # before the limit, or a town's page would be another's
+        .order_by(RecoveryRow.id)
+        .limit(max(1, min(query.limit, 500)))
+    )
     if query.after is not None:
         statement = statement.where(RecoveryRow.id > query.after)
     if query.household_id is not None:
@@ -51,9 +59,7 @@ def list_all(uow: UnitOfWork, query: ListRecoveries) -> list[RecoveryView]:
             ~RecoveryRow.cancelled,
             RecoveryRow.fen > RecoveryRow.recovered_fen + RecoveryRow.written_off_fen,
         )
-    return [
-        _view(uow, row) for row in uow.session.scalars(statement) if uow.actor.covers(row.division)
-    ]
+    return [_view(uow, row) for row in uow.session.scalars(statement)]
 
 
 _HELD = """

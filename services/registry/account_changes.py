@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, cast
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import false, or_, select
 
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.registry import (
@@ -95,15 +95,20 @@ def confirm(uow: UnitOfWork, command: ConfirmAccountChange) -> AccountChangeView
 
 def list_changes(uow: UnitOfWork, query: ListAccountChanges) -> list[AccountChangeView]:
     """Changes in a state within the actor's divisions."""
+    sight = (
+        AccountChange.division.startswith(scope, autoescape=True) for scope in uow.actor.divisions
+    )
     rows = uow.session.scalars(
         select(AccountChange)
         .where(
-            AccountChange.state == query.state, AccountChange.division.startswith(query.division)
+            AccountChange.state == query.state,
+            AccountChange.division.startswith(query.division, autoescape=True),
+            or_(false(), *sight),  # before the limit, or a town's page would be another's
         )
         .order_by(AccountChange.requested_at)
-        .limit(min(query.limit, 1000))
+        .limit(max(1, min(query.limit, 1000)))
     )
-    return [_view(uow, row) for row in rows if uow.actor.covers(row.division)]
+    return [_view(uow, row) for row in rows]
 
 
 def _request(uow: UnitOfWork, change: AccountChange) -> AccountChangeView:

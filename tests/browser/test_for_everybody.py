@@ -123,8 +123,15 @@ def test_no_accessibility_faults_in_any_room(enter: Enter) -> None:
     assert found == {}
 
 
+_MENU_IS_CLEAR = """() => {
+    const [search, menu] = [".topsearch", ".sidemenu"].map(
+        (name) => document.querySelector(name).getBoundingClientRect());
+    return search.bottom <= menu.top + 1 && menu.height < 80;
+}"""
+
+
 def test_no_page_scrolls_sideways_on_a_phone(enter: Enter) -> None:
-    """At 390 pixels only tables scroll, inside their own frame."""
+    """At 390 pixels only tables scroll, inside their own frame; the menu is one clear line."""
     officer = enter("intake")
     officer.page.set_viewport_size({"width": 390, "height": 844})
     wide = []
@@ -132,6 +139,7 @@ def test_no_page_scrolls_sideways_on_a_phone(enter: Enter) -> None:
         page = officer.go(room)
         if page.evaluate("document.documentElement.scrollWidth > innerWidth + 1"):
             wide.append(room)
+        assert page.evaluate(_MENU_IS_CLEAR), room
     assert wide == []
 
 

@@ -17,7 +17,8 @@ from services.contracts.money import Fen
 
 WHITELIST = frozenset({"applicant_name", "members", "amount_fen"})
 
-_NAME = re.compile(r"[㐀-鿿豈-﫿\U00020000-\U000323af]+(·[㐀-鿿豈-﫿\U00020000-\U000323af]+)*")
+_HAN = r"[〇㐀-鿿豈-﫿\U00020000-\U000323af]+"
+_NAME = re.compile(rf"{_HAN}(·{_HAN})*")
 _LONGEST_NAME = 30
 _ADDRESS_OR_ILLNESS = re.compile(
     r"[省市县区镇乡].+[组路号栋室村街]|癌|瘤|病|症|残疾|手术|住院|透析"

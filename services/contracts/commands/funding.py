@@ -575,7 +575,7 @@ class RecoveryView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListRecoveries(Query[list[RecoveryView]], frozen=True, kw_only=True):
-    """Recoveries, open ones first."""
+    """Recoveries in the actor's sight, oldest first; ``after`` is the last one seen."""
 
     household_id: UUID | None = None
     only_open: bool = False

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from services.chassis import files
+from services.contracts.actors import Actor, Role
 from services.contracts.commands import funding as c
 from services.contracts.errors import Conflict, Invalid
 from services.contracts.events.registry import HouseholdRecorded, PersonDeathRevoked, PersonDied
@@ -353,6 +354,10 @@ def test_recovered_money_and_write_offs_close_a_recovery(office: Office) -> None
     finish(office)
     with office.uow(CLERK) as uow:
         recovery = recoveries.list_all(uow, c.ListRecoveries())[0]
+    for town, seen in (("421083108", 1), ("421083001", 0)):
+        reader = Actor(id=str(new_id()), name="镇", roles=(Role.TOWN_CLERK,), divisions=(town,))
+        with office.uow(reader) as uow:
+            assert len(recoveries.list_all(uow, c.ListRecoveries())) == seen
     back = c.RecordRecovery(recovery_id=recovery.recovery_id, fen=3_000, document_no="收1")
     for _ in range(2):
         with office.uow(FINANCE) as uow:

@@ -6,6 +6,7 @@ from sqlalchemy.exc import IntegrityError
 
 from services.chassis.crypto import Seals
 from services.chassis.uow import Foundation
+from services.contracts.actors import Role
 from services.contracts.commands.registry import (
     ConfirmAccountChange,
     ListAccountChanges,
@@ -16,10 +17,11 @@ from services.contracts.errors import Conflict, Forbidden, Invalid, NotFound
 from services.contracts.ids import new_id
 from services.registry import account_changes, queries
 from services.registry.models import Household, Person
-from tests.fixtures.services import emitted
+from tests.fixtures.services import actor, emitted
 from tests.integration.registry.conftest import (
     CLERK,
     ELSEWHERE,
+    NEIGHBOUR,
     REVIEWER,
     Act,
     member,
@@ -161,6 +163,17 @@ def test_other_towns_have_no_say(act: Act) -> None:
         with pytest.raises(NotFound):
             account_changes.confirm(uow, ConfirmAccountChange(change_id=new_id()))
         assert account_changes.list_changes(uow, ListAccountChanges()) == []
+
+
+def test_a_page_is_filled_from_what_one_may_see(act: Act) -> None:
+    """Older requests of other villages do not push one's own off the page."""
+    neighbours = actor(Role.VILLAGE_OFFICER, divisions=(NEIGHBOUR,))
+    with act(CLERK) as uow:
+        ask(uow, register(uow)[1])
+        own = ask(uow, register(uow, member(2), village=NEIGHBOUR)[1])
+    with act(neighbours) as uow:
+        (seen,) = account_changes.list_changes(uow, ListAccountChanges(limit=1))
+        assert seen.change_id == own.change_id
 
 
 @pytest.mark.parametrize("number", ["", "12", "abc"])

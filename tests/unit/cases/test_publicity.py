@@ -62,7 +62,7 @@ def test_no_text_with_a_digit_is_a_name(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["陈桂兰", "欧阳娜娜", "䶮𬱖", "买买提·艾山", "阿不都热合曼·吐尔逊"]
+    "name", ["陈桂兰", "刘〇", "欧阳娜娜", "䶮𬱖", "买买提·艾山", "阿不都热合曼·吐尔逊"]
 )
 def test_real_names_are_shown(name: str) -> None:
     """Compound surnames, rare characters and Uyghur names pass."""

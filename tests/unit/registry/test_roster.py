@@ -183,7 +183,17 @@ def test_reports_numbers_by_their_last_four_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["2024-03", "2024-3", "2024/03", "2024.3", "2024年3月", "202403", "2024-03-01"]
+    "written",
+    [
+        "2024-03",
+        "2024-3",
+        "2024/03",
+        "2024.3",
+        "2024年3月",
+        "202403",
+        "2024-03-01",
+        "２０２４年３月",
+    ],
 )
 def test_months_as_people_write_them(written: str) -> None:
     """The month means the same in each way of writing."""

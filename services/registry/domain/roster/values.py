@@ -212,4 +212,4 @@ def since(row: int, text: str, today: date, found: Findings) -> str:
         return ""
     if int(match[1]) > today.year + 1:
         found.refuse(row, SINCE, text, "享受起始月在一年以后", "请核对年份")
-    return f"{match[1]}-{int(match[2]):02d}"
+    return f"{int(match[1])}-{int(match[2]):02d}"  # full-width digits too
