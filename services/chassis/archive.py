@@ -19,7 +19,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from services.chassis import amqp_io, arrivals, door, topology
+from services.chassis import amqp_io, arrivals, door, metrics, topology
 from services.chassis.arrivals import ORIGIN_EXCHANGE, Arrivals, Gap, Series
 from services.chassis.clock import machine_now
 from services.chassis.logs import get_logger
@@ -95,6 +95,8 @@ class Upkeep:
                 .where(SubscriptionRow.queue == self.queue.name)
                 .values(filled_at=machine_now())
             )
+        if filled:
+            metrics.QUEUE_REFILLS.labels(self._foundation.settings.service, self.queue.name).inc()
         log.info("queue_refilled", queue=self.queue.name, events=count, gaps=len(gaps), stood=stood)
 
     def _filled(self, session: Session, published: dict[Series, int]) -> bool:

@@ -34,6 +34,11 @@ BUREAU_EVENTS = Counter(
 BATCH_SECONDS = Histogram(
     "zhida_event_batch_duration_seconds", "Time to handle a batch.", ["service", "subscription"]
 )
+QUEUE_REFILLS = Counter(
+    "zhida_queue_refills_total",
+    "Times a queue had lost its place, its binding or its messages and was given them back.",
+    ["service", "subscription"],
+)
 EVENTS_PUBLISHED = Counter(
     "zhida_events_published_total", "Events confirmed by the broker.", ["service"]
 )

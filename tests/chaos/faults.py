@@ -82,6 +82,7 @@ class Row:
     hurt: Hurt
     named: str
     alert: str
+    """The rule in ``deploy/prometheus`` that tells of it if it lasts; empty: nobody need come."""
     allowed_s: float = 60.0
     month: bool = True
     kills: bool = False
@@ -209,23 +210,22 @@ def cut_off_database(scene: Scene) -> None:
 
 def disk_alarm(scene: Scene) -> None:
     """The broker takes nothing in until the alarm clears."""
-    broker = scene.stage.servers.broker
-    broker.ctl("set_disk_free_limit", "100000GB")
     try:
+        scene.stage.ctl("set_disk_free_limit", "100000GB")
         began = time.monotonic()
         connection = amqp_io.connect(scene.stage.servers.amqp_uri)
         amqp_io.drop(connection)
-        scene.expect(time.monotonic() - began < 5, "dropping a connection hangs under the alarm")
+        scene.expect(time.monotonic() - began < 15, "dropping a connection hangs under the alarm")
         time.sleep(15)
         scene.alive()
         for name in SERVICES:
             scene.expect(scene.stage.answers(name) == 200, f"{name} says it is not ready")
     finally:
-        broker.ctl("set_disk_free_limit", "50MB")
+        scene.stage.ctl("set_disk_free_limit", "50MB")
 
 
 def fill_a_queue(scene: Scene) -> None:
-    """Funding stands still and its queue takes twenty messages: registry keeps the rest."""
+    """Funding is down and its queue takes twenty messages: registry keeps the rest."""
     stage, broker = scene.stage, scene.stage.servers.broker
     policy = {
         "vhost": stage.vhost,
@@ -235,19 +235,20 @@ def fill_a_queue(scene: Scene) -> None:
         "priority": 10,
         "definition": {"max-length": 20},
     }
-    stage.keeper.pause("funding", signal.SIGSTOP)
+    broker.define({"policies": [policy]})
+    stage.keeper.end("funding")
     try:
-        broker.define({"policies": [policy]})
         kept = scene.eventually(
             lambda: stage.number("registry", "SELECT count(*) FROM outbox") > 10,
             "registry's outbox keeps what the queue refuses",
-            40,
+            120,
         )
         if kept:
             scene.seen["kept"] = stage.number("registry", "SELECT count(*) FROM outbox")
     finally:
-        broker.ctl("clear_policy", "-p", stage.vhost, "chaos-full")
-        stage.keeper.pause("funding", signal.SIGCONT)
+        stage.ctl("clear_policy", "-p", stage.vhost, "chaos-full")
+        stage.keeper.begin("funding")
+        stage.until_ready("funding")
 
 
 # 6-8 -- the wire --------------------------------------------------------------------------------
@@ -312,7 +313,11 @@ def delete_queues(scene: Scene) -> None:
         channel.queue_unbind("notify.copies", "registry.internal", "person.contact_changed.v1.#")
     finally:
         amqp_io.drop(connection)
-    scene.work_on(1, 2)
+    for name in ("funding", "cases", "notify"):
+        scene.eventually(
+            lambda name=name: scene.stage.metric(name, "zhida_queue_refills_total") > 0,  # type: ignore[misc]
+            f"{name} gives its queue back what it lost",
+        )
 
 
 # 9-11 -- what is asked of consumers and partners ------------------------------------------------
@@ -585,11 +590,12 @@ def faketime_library() -> str:
 
 
 def revoke_the_user(scene: Scene) -> None:
-    """The services' broker user has another password, and every connection is closed."""
+    """The services' broker users have other passwords, and every connection is closed."""
     broker = scene.stage.servers.broker
-    broker.ctl("change_password", broker.user, "another")
     try:
-        broker.ctl("close_all_connections", "rotated")
+        for name in SERVICES:
+            scene.stage.ctl("change_password", name, "another")
+        scene.stage.ctl("close_all_connections", "rotated")
         scene.eventually(
             lambda: all("AccessRefused" in scene.stage.log(name)[-4000:] for name in SERVICES),
             "every service says that it is refused",
@@ -600,7 +606,8 @@ def revoke_the_user(scene: Scene) -> None:
             all(scene.stage.answers(name) == 503 for name in SERVICES), "a service says it is ready"
         )
     finally:
-        broker.ctl("change_password", broker.user, broker.password)
+        for name in SERVICES:
+            scene.stage.ctl("change_password", name, broker.password_of(name))
 
 
 def starve(scene: Scene) -> None:
@@ -661,7 +668,7 @@ MATRIX: tuple[Row, ...] = (
         "broker killed and started again",
         kill_broker,
         "consumers and relays connect again; the outbox keeps; requests are asked again",
-        "OutboxStuck",
+        "BrokerDown",
         allowed_s=30,
     ),
     Row(
@@ -690,28 +697,29 @@ MATRIX: tuple[Row, ...] = (
         "disk alarm of the broker",
         disk_alarm,
         "readiness stays; the outbox grows; requests, which go through the broker, time out",
-        "OutboxStuck",
+        "BrokerAlarm",
     ),
     Row(
         "6",
         "a queue is full",
         fill_a_queue,
         "the broker refuses, the relay keeps the events and tries again with growing pauses",
-        "OutboxStuck",
+        "QueueGrows",
+        kills=True,
     ),
     Row(
         "7",
         "answers swallowed, then the connection reset",
         swallow_answers,
         "published again, claimed once; a request asked again with its key gets the first answer",
-        "EventsRepeat",
+        "",
     ),
     Row(
         "8",
         "deliveries five times and in any order",
         repeat_under_load,
         "no table changes",
-        "EventsRepeat",
+        "",
         afterwards=repeat_at_rest,
     ),
     Row(
@@ -759,7 +767,7 @@ MATRIX: tuple[Row, ...] = (
         "clocks an hour and a day off",
         wrong_clocks,
         "no month is paid twice; events and timers go on; tokens of another day are refused",
-        "ClockSkew",
+        "",
         afterwards=a_day_ahead,
         kills=True,
     ),
@@ -768,7 +776,7 @@ MATRIX: tuple[Row, ...] = (
         "broker user revoked",
         revoke_the_user,
         "refused access is said in the log, readiness falls; all goes on when the right is back",
-        "OutboxStuck",
+        "ConsumerAway",
     ),
     Row(
         "18",

@@ -6,7 +6,6 @@ idempotency key until it is. What was answered is remembered; the invariants loo
 
 from __future__ import annotations
 
-import json
 import random
 import secrets
 import subprocess
@@ -14,18 +13,24 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
+import msgspec
 from stdnum.iso7064 import mod_11_2
 
+from deploy import bureaus as joining
+from services.chassis.bureaus import Bureau
 from services.chassis.client import Client
 from services.chassis.discovery import NAMES
 from services.cli import sample_roster
 from services.cli.demo import cast, evidence, money
+from services.cli.demo.story import SAMPLE
 from services.cli.demo.world import Desk, World
 from services.contracts.commands import cases, funding
 from services.contracts.commands.common import SetClock
@@ -38,7 +43,7 @@ from services.contracts.commands.registry import (
 )
 from services.contracts.errors import NotFound, Unavailable, ZhidaError
 from services.contracts.requests import Request
-from tests.chaos.stage import Stage, through
+from tests.chaos.stage import Stage
 
 R = TypeVar("R")
 
@@ -147,6 +152,7 @@ def settle_in(stage: Stage, people: int, seed: int) -> Town:
         stdout=subprocess.DEVNULL,
         check=True,
     )
+    admit_public_security(stage, cast.COUNTY)
     town = Town(stage.stack, Client(stage.stack.amqp_uri), stage.files, people, seed)
     town.sign_in("admin", "admin", PASSWORD)
     cast.enter(town)
@@ -340,24 +346,23 @@ class Load:
         if person is None:
             raise Impatient("a person of the roster is not on record")
         certificate = f"GA-{len(self.answered.deaths):06d}"
-        notice = {
-            "amqp_uri": bureau_uri(self.stage),
-            "public_key": self.stage.keys["BUREAU_PUBLIC_KEY"],
-            "identity_number": number,
-            "division": person.division,
-            "died_on": OPENED_ON.isoformat(),
-            "certificate_no": certificate,
+        told = {
+            "--certificate": certificate,
+            "--died-on": OPENED_ON.isoformat(),
+            "--division": person.division,
         }
+        sheet = self.stage.files / "public_security.json"
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
-            sent = subprocess.run(
-                [sys.executable, "-W", "ignore", "-m", "deploy.samples.death_notice"],
-                input=json.dumps(notice),
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if sent.returncode == 0:
+            with suppress(subprocess.SubprocessError):
+                subprocess.run(
+                    [sys.executable, str(SAMPLE), str(sheet), "death", *chain(*told.items())],
+                    input=number,
+                    capture_output=True,
+                    text=True,
+                    timeout=60,
+                    check=True,
+                )
                 self.answered.deaths[certificate] = person.person_id
                 return
             time.sleep(0.5)
@@ -379,18 +384,18 @@ def month_after(since_first: int) -> str:
     return f"{year}-{month + 1:02d}"
 
 
-def bureau_uri(stage: Stage) -> str:
-    """Public security's own broker user, by way of the wire."""
-    uri = stage.servers.broker.add_user(
-        "public_security",
-        PASSWORD,
-        vhost=stage.vhost,
-        configure="^$",
-        write="^bureaus\\.events$",
-        read="^$",
-        topics={"bureaus.events": ("^public_security\\.", "^$")},
+def admit_public_security(stage: Stage, county: str) -> None:
+    """A connection sheet for the police, whose way to the broker is by the wire."""
+    police = Bureau(
+        name="public_security", title="公安局", division=county, may_see=("person.registered",)
     )
-    return through(uri, stage.broker_wire.port)
+    sheet = joining.add(
+        stage.servers.broker.management(stage.vhost),
+        police,
+        address=f"amqp://127.0.0.1:{stage.broker_wire.port}",
+        public_key=stage.keys["BUREAU_PUBLIC_KEY"],
+    )
+    (stage.files / "public_security.json").write_bytes(msgspec.json.encode(sheet))
 
 
 def identity_of(serial: int) -> str:

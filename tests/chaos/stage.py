@@ -32,7 +32,7 @@ from deploy.local.ports import free_ports
 from deploy.local.programs import Program
 from deploy.local.servers import SERVICES
 from deploy.local.stack import Stack
-from services.chassis import keys, migrate
+from services.chassis import keys, migrate, rights
 from services.chassis.settings import Settings
 from services.chassis.uow import Foundation
 from tests.chaos.wire import Wire
@@ -108,6 +108,10 @@ class Keeper:
             except subprocess.TimeoutExpired:
                 running.popen.kill()
                 running.popen.wait()
+
+    def begin(self, name: str) -> None:
+        """Start it again after ``end``."""
+        self.programs[name].wanted = True
 
     def starts(self, name: str) -> int:
         """How often it was started."""
@@ -189,6 +193,7 @@ class Stage:
         self.mail_wire = Wire(mail_port, mailbox_port)
         for wire in (self.broker_wire, self.database_wire, self.mail_wire):
             last.callback(wire.close)
+        self.servers.broker.add_ours(rights.written())
         self.keys = keys.generate()
         direct = {name: self.servers.database_url(name) for name in SERVICES}
         for name, url in direct.items():
@@ -214,7 +219,7 @@ class Stage:
     def environment(self, name: str) -> dict[str, str]:
         """What a service process is told, with direct ways to its servers."""
         return {
-            "AMQP_URI": self.stack.amqp_uri,
+            "AMQP_URI": through(self.servers.broker.uri_of(name), self.broker_wire.port),
             "ZHIDA_MODE": "test",
             "HOME": str(Path.home()),
             "PYTHONUNBUFFERED": "1",
@@ -302,6 +307,13 @@ class Stage:
     def vhost(self) -> str:
         """The services' vhost."""
         return self.servers.broker.vhost
+
+    def ctl(self, *arguments: str) -> str:
+        """``rabbitmqctl``, asked again when a busy machine lets it wait too long."""
+        for _ in range(4):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.servers.broker.ctl(*arguments)
+        raise TimeoutError(f"rabbitmqctl {' '.join(arguments)}")
 
     def server_pid(self, name: str) -> int:
         """The process id of ``rabbitmq`` or ``postgres``."""
