@@ -63,6 +63,7 @@ class Upkeep:
         self._siblings = siblings
         self._is_projection = is_projection
         self._actor = system_actor(foundation.settings.service)
+        self._refills = metrics.QUEUE_REFILLS.labels(foundation.settings.service, queue.name)
 
     def look(self, connection: Connection, beat: Beat) -> None:
         """Declare what should stand; refill what should hold more.
@@ -96,7 +97,7 @@ class Upkeep:
                 .values(filled_at=machine_now())
             )
         if filled:
-            metrics.QUEUE_REFILLS.labels(self._foundation.settings.service, self.queue.name).inc()
+            self._refills.inc()
         log.info("queue_refilled", queue=self.queue.name, events=count, gaps=len(gaps), stood=stood)
 
     def _filled(self, session: Session, published: dict[Series, int]) -> bool:

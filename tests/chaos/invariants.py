@@ -25,7 +25,7 @@ from tests.chaos.bureau import Bureau
 from tests.chaos.load import Answered
 from tests.chaos.stage import Stage
 
-QUIET_S = 240.0
+QUIET_S = 600.0
 
 
 class Said(NamedTuple):

@@ -52,7 +52,7 @@ YEARS = (2026, 2027, 2028)
 OPENED_ON = date(2026, 10, 12)
 ANSWER_S = 12.0
 """How long one try waits for its answer; mass work is given twice that."""
-PATIENCE_S = 400.0
+PATIENCE_S = 900.0
 MASS_WORK_S = 60.0
 """Requests whose own patience is longer than this work on a whole city."""
 AID_FEN = 30_000
@@ -229,7 +229,7 @@ class Load:
         if month is not None:
             self._run(lambda: self._month(month, leave_out))
 
-    def stop(self, seconds: float = 300) -> None:
+    def stop(self, seconds: float = 900) -> None:
         """Everybody ends what they have in hand; raises what went wrong."""
         self._stop.set()
         deadline = time.monotonic() + seconds

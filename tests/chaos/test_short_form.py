@@ -14,7 +14,7 @@ from tests.chaos.faults import MATRIX, SHORT
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_seven_faults_and_every_promise_holds(tmp_path: Path) -> None:
     """A city of three hundred at work is hurt in seven ways; nothing is lost, doubled or hung."""
     done = subprocess.run(

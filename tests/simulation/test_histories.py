@@ -156,7 +156,7 @@ def test_a_few_histories(ground: Ground) -> None:
     all_is_well(ground, *play(ground, 3, 100))
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_whatever_happens_on_the_way_the_tables_end_the_same(
     ground: Ground, seed: int, capsys: pytest.CaptureFixture[str]

@@ -28,7 +28,7 @@ GUARDS = {
 }
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("cure", TAKE_OUT)
 def test_each_guard_fails_without_what_it_guards(cure: str) -> None:
     """The guards are run again, alone, with the cure out: each of them fails."""
