@@ -36,7 +36,7 @@ def login(
     )
     session.keep(here)
     if answer.must_change_password:
-        notes.print("请先修改初始密码：zhida password")
+        notes.print("请先修改初始密码，再用新密码登录：zhida password")
     _show(here, as_json)
 
 
@@ -92,14 +92,15 @@ def password(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """修改自己的密码。"""
+    """修改自己的密码；之后用新密码重新登录。"""
     if password_stdin:
         old, new = (_line() for _ in range(2))
     else:
         old = typer.prompt("旧密码", hide_input=True)
         new = typer.prompt("新密码", hide_input=True, confirmation_prompt="再输入一次新密码")
     session.call(ChangePassword(old=old, new=new))
-    present({"changed": True}, as_json, lambda: "密码已修改")
+    session.forget()
+    present({"changed": True}, as_json, lambda: "密码已修改，请用新密码登录")
 
 
 def read_password(from_stdin: bool) -> str:

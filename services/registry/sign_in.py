@@ -35,7 +35,8 @@ def sign_in(uow: UnitOfWork, command: SignIn) -> SignedIn:
     """Exchange account and password for a token.
 
     Raises ``Unauthenticated`` with one wording for an unknown account and a wrong password, and
-    ``Conflict`` while the account is locked. Each try is kept, also one that failed.
+    ``Conflict`` while the account is locked. Each try is kept, also one that failed. Whoever must
+    change the password first gets a token that opens nothing but that.
     """
     account = command.account.strip().lower()
     if _wrong_of_late(uow, account) >= ALLOWED_WRONG:
@@ -63,8 +64,8 @@ def sign_in(uow: UnitOfWork, command: SignIn) -> SignedIn:
     actor = Actor(
         id=str(staff.id),
         name=staff.name,
-        roles=tuple(Role(role) for role in staff.roles),
-        divisions=tuple(staff.scopes),
+        roles=() if found.must_change else tuple(Role(role) for role in staff.roles),
+        divisions=() if found.must_change else tuple(staff.scopes),
     )
     return SignedIn(
         token=ActorSigner(registry_settings().signing_key).token(actor),

@@ -37,14 +37,17 @@ def sign_in(desk: Anyone) -> Response:
         form.refuse("password", "请填写密码")
     form.check()
     signed_in = desk.do(SignIn(account=account, password=password))
-    staff = signed_in.staff
+    staff, first = signed_in.staff, signed_in.must_change_password
     desk.sign_out()
     desk.session.token = signed_in.token
     desk.session.staff_no = staff.staff_no
     desk.session.actor = Actor(
-        id=str(staff.staff_id), name=staff.name, roles=staff.roles, divisions=staff.scopes
+        id=str(staff.staff_id),
+        name=staff.name,
+        roles=() if first else staff.roles,
+        divisions=() if first else staff.scopes,
     )
-    if signed_in.must_change_password:
+    if first:
         return desk.go("/password", "首次登录请先修改密码")
     return desk.go(own_address(form.typed("back")))
 
@@ -67,7 +70,8 @@ def change_password(desk: SignedIn) -> Response:
         form.refuse("again", "两次填写的新密码不一致")
     form.check()
     desk.do(ChangePassword(old=old, new=new))
-    return desk.go("/desk", "密码已修改")
+    desk.sign_out()
+    return desk.go("/sign-in", "密码已修改，请用新密码登录")
 
 
 @room.post("/sign-out")

@@ -62,10 +62,13 @@ from tests.integration.registry.conftest import (
 PASSWORD = "correct horse battery"
 
 
-def open_account(act: Act, account: str = "zhuangan") -> None:
+def open_account(act: Act, account: str = "zhuangan", *, must_change: bool = False) -> None:
     """The officer of the village gets an account."""
+    given = OpenAccount(
+        staff_no="HH0204", account=account, password=PASSWORD, must_change=must_change
+    )
     with act(ADMIN) as uow:
-        staff.open_account(uow, OpenAccount(staff_no="HH0204", account=account, password=PASSWORD))
+        staff.open_account(uow, given)
 
 
 # -- signing in -------------------------------------------------------------------------------
@@ -83,7 +86,23 @@ def test_a_token_says_who_may_do_what_where(act: Act) -> None:
         (VILLAGE,),
     )
     assert found.id == str(signed.staff.staff_id)
+    assert not signed.must_change_password
+
+
+def test_an_initial_password_opens_nothing_but_its_change(act: Act) -> None:
+    """Until it is changed the token has no role and no place; afterwards it has."""
+    open_account(act, must_change=True)
+    verifier = ActorVerifier(KEYS["ACTOR_PUBLIC_KEYS"])
+    with act() as uow:
+        signed = sign_in.sign_in(uow, SignIn(account="zhuangan", password=PASSWORD))
     assert signed.must_change_password
+    bearer = verifier.actor(signed.token)
+    assert (bearer.roles, bearer.divisions) == ((), ())
+    with act(bearer) as uow:
+        sign_in.change_password(uow, ChangePassword(old=PASSWORD, new="another horse"))
+    with act() as uow:
+        signed = sign_in.sign_in(uow, SignIn(account="zhuangan", password="another horse"))
+    assert verifier.actor(signed.token).roles == (Role.VILLAGE_OFFICER,)
 
 
 @pytest.mark.parametrize("account", ["zhuangan", "nobody"])
