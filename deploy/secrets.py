@@ -21,10 +21,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from services.chassis import keys
+from services.chassis import keys, rights
 from services.chassis.discovery import NAMES
 
 PROCESSES = (*NAMES, "portal")
+USERS = tuple(user.user for user in rights.written())
+"""Of the broker: the processes, and the person at the command line."""
+
 NAMESPACE = "zhida"
 BASIC = "kubernetes.io/basic-auth"
 VHOST = "zhida"
@@ -38,7 +41,7 @@ def generate(broker: str, databases: Mapping[str, str]) -> dict[str, dict[str, s
     ``databases`` maps a service to ``host:port``.
     """
     made = keys.generate()
-    users = {name: secrets.token_urlsafe(24) for name in PROCESSES}
+    users = {name: secrets.token_urlsafe(24) for name in USERS}
     passwords = {name: secrets.token_urlsafe(24) for name in NAMES}
     files = {
         name: {
@@ -46,6 +49,7 @@ def generate(broker: str, databases: Mapping[str, str]) -> dict[str, dict[str, s
             **keys.visible_to(name, made),
         }
         for name, password in users.items()
+        if name in PROCESSES
     }
     for name, host in databases.items():
         url = f"postgresql://{name}:{quote(passwords[name], safe='')}@{host}/{name}"
@@ -64,9 +68,7 @@ def generate(broker: str, databases: Mapping[str, str]) -> dict[str, dict[str, s
 def definitions(files: Mapping[str, Mapping[str, str]], vhost: str = VHOST) -> str:
     """What a single broker starts from: vhost, a user for each process with its rights, and the
     administrator who brings bureaus in."""
-    from deploy.kubernetes import topology  # loads every service class
-
-    passwords = {name: files["broker"][f"{name.upper()}_PASSWORD"] for name in PROCESSES}
+    passwords = {name: files["broker"][f"{name.upper()}_PASSWORD"] for name in USERS}
     everything = {"configure": ".*", "write": ".*", "read": ".*"}
     stands: dict[str, list[Any]] = {
         "vhosts": [{"name": vhost}],
@@ -77,7 +79,7 @@ def definitions(files: Mapping[str, Mapping[str, str]], vhost: str = VHOST) -> s
         "permissions": [{"user": ADMIN, "vhost": vhost, **everything}],
         "topic_permissions": [],
     }
-    for user in topology.users():
+    for user in rights.written():
         for kind, rows in user.definitions(vhost).items():
             stands[kind] += rows
     return json.dumps(stands, indent=1) + "\n"
@@ -90,7 +92,7 @@ def manifests(files: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
     for name in NAMES:
         owner = {"username": name, "password": files["databases"][f"{name.upper()}_PASSWORD"]}
         data[f"{name}-db-owner"] = owner
-    for name in (*PROCESSES, ADMIN):
+    for name in (*USERS, ADMIN):
         word = files["broker"][f"{name.upper()}_PASSWORD"]
         data[f"broker-{name}"] = {"username": name, "password": word}
     data["broker-definitions"] = {"definitions.json": definitions(files)}

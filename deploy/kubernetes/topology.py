@@ -1,7 +1,7 @@
 """The broker's topology as custom resources of the Messaging Topology Operator, from the code.
 
 Every exchange, queue and binding that the services declare, and a user for each process with the
-rights that ``services.chassis.rights`` derives. The services declare them as well, and find them
+rights that ``services.chassis.rights`` has. The services declare them as well, and find them
 there; so both must be equal.
 """
 
@@ -13,14 +13,12 @@ from typing import Any
 
 from services.chassis import rights, topology
 from services.chassis.discovery import NAMES, service_class
-from services.chassis.rights import Rights
 from services.chassis.service import work_queues
 from services.chassis.settings import RETRY_STEPS, Settings, parse_steps
 from services.chassis.topology import Layout, WorkQueue
 
 CLUSTER = "broker"
 VHOST = "zhida"
-EDGE = "portal"
 
 Manifest = dict[str, Any]
 
@@ -41,11 +39,6 @@ def layout() -> Layout:
         queues={name: arguments for part in parts for name, arguments in part.queues.items()},
         bindings=tuple(sorted({binding for part in parts for binding in part.bindings})),
     )
-
-
-def users() -> list[Rights]:
-    """A broker user for each process, called as it is."""
-    return [*(rights.of_service(name, queues_of(name)) for name in NAMES), rights.of_edge(EDGE)]
 
 
 def manifests() -> Iterator[Manifest]:
@@ -78,7 +71,7 @@ def manifests() -> Iterator[Manifest]:
 
 def user_manifests() -> Iterator[Manifest]:
     """Who may do what; the passwords stand in the Secrets ``broker-NAME`` and nowhere here."""
-    for user in users():
+    for user in rights.written():
         credentials = {"importCredentialsSecret": {"name": f"broker-{user.user}"}}
         yield _resource("User", user.user, credentials, in_vhost=False)
         who = {"userReference": {"name": user.user}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ import yaml
 
 from deploy.kubernetes import generate, topology
 from deploy.local.accounts import PROJECT
+from services.chassis import rights
 from services.chassis.discovery import NAMES, service_class
 from services.chassis.service import work_queues
 from tests.deploy.kustomize import LOADER, Manifest
@@ -71,9 +73,9 @@ def test_the_topology_is_the_code_s() -> None:
 
 def test_the_users_are_those_of_the_rights() -> None:
     """One a process, with the permissions the code derives and a password by reference."""
-    expected = {user.user: user.definitions("zhida") for user in topology.users()}
+    expected = {user.user: user.definitions("zhida") for user in rights.of_all()}
     users = {each["metadata"]["name"]: each["spec"] for each in of("rabbitmq.com", "User")}
-    assert users.keys() == expected.keys() == {*NAMES, "portal"}
+    assert users.keys() == expected.keys() == {*NAMES, *rights.EDGES}
     given: dict[str, dict[str, list[Any]]] = {
         name: {"permissions": [], "topic_permissions": []} for name in users
     }
@@ -231,3 +233,30 @@ def test_keda_reads_back_what_we_wrote() -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [*[True] * len(resources), False]
+
+
+def test_the_cluster_s_alerts_fire_and_stay_silent(tmp_path: Path) -> None:
+    """By promtool; and the page each names is there."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("no promtool on this machine")
+    (rule,) = [
+        each
+        for each in of("monitoring.coreos.com", "PrometheusRule")
+        if each["metadata"]["name"] == "zhida-cluster"
+    ]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rule["spec"]), encoding="utf-8")
+    tests = Path(__file__).with_name("cluster_alerts.yaml").read_text(encoding="utf-8")
+    (tmp_path / "tests.yaml").write_text(tests, encoding="utf-8")
+    done = subprocess.run(
+        [promtool, "test", "rules", str(tmp_path / "tests.yaml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for alert in rule["spec"]["groups"][0]["rules"]:
+        assert tests.count(f"alertname: {alert['alert']}") >= 3
+        page, _, section = alert["annotations"]["runbook_url"].partition("#")
+        text = (PROJECT / page).read_text(encoding="utf-8")
+        assert f"# {section.replace('-', ' ')}" in text.lower()

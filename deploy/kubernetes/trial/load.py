@@ -37,6 +37,8 @@ PAUSE_S = 0.1
 PATIENCE_S = 60.0
 RENEW_AFTER_S = 600.0
 
+DIGITS = "零一二三四五六七八九"
+
 _numbers = itertools.count()
 
 
@@ -128,7 +130,7 @@ def somebody() -> dict[str, str]:
     born = date(1940, 1, 1) + timedelta(days=number % 20_000)
     body = f"420117{born:%Y%m%d}{number // 20_000:03d}"
     return {
-        "name": f"张试{number}",
+        "name": "试" + "".join(DIGITS[int(digit)] for digit in f"{number:04d}"),
         "identity_number": body + str(mod_11_2.calc_check_digit(body)),
         "relation": "户主",
     }

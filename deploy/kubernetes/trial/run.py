@@ -32,7 +32,7 @@ from services.chassis.discovery import NAMES
 NAMESPACE = "zhida"
 OVERLAY = PROJECT / "deploy" / "kubernetes" / "overlays" / "dev"
 NO_CLUSTER = 3
-PATIENCE = "300s"
+PATIENCE = "900s"
 TRIAL = "deploy.kubernetes.trial"
 
 
