@@ -18,6 +18,7 @@ from services.cases import (
     queries,
     reminders,
     reviews,
+    stock,
 )
 from services.chassis import audit_chain
 from services.chassis.service import PUBLIC, Service, command, every, project, query, react
@@ -116,6 +117,7 @@ class CasesService(Service):
     """What was asked, and how it was decided."""
 
     name = "cases"
+    kept = stock.KEPT
 
     # copies ------------------------------------------------------------------------------------
 

@@ -50,6 +50,7 @@ from services.chassis import (
     inbox,
     metrics,
     retention,
+    stock,
     tracing,
 )
 from services.chassis.archive import Upkeep
@@ -72,6 +73,7 @@ from services.contracts.commands.common import (
     ReadClock,
     RedriveDeadLetters,
     SetClock,
+    TakeStock,
     UploadChunk,
     VerifyAudit,
 )
@@ -394,6 +396,8 @@ class Service:
 
     name: str
     chassis = Chassis()
+    kept: tuple[stock.Kept, ...] = ()
+    books: tuple[stock.Books, ...] = ()
 
     @Copies.decorator
     def apply_copies(self, deliveries: list[Delivery]) -> None:
@@ -431,6 +435,12 @@ class Service:
     def download_chunk(self, uow: UnitOfWork, request: DownloadChunk) -> bytes:
         """Give a piece of a file."""
         return common.download_chunk(uow, request)
+
+    @query(TakeStock, roles=(Role.SYSTEM_ADMIN, Role.AUDITOR))
+    def take_stock(self, uow: UnitOfWork, request: TakeStock) -> Any:  # noqa: ARG002
+        """Count what is held."""
+        queues = work_queues(type(self), uow.settings.retry_steps)
+        return stock.take(uow, self.kept, self.books, queues)
 
     @query(ListDeadLetters, roles=(Role.SYSTEM_ADMIN, Role.AUDITOR))
     def list_dead_letters(self, uow: UnitOfWork, request: ListDeadLetters) -> Any:

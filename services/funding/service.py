@@ -35,6 +35,7 @@ from services.funding import (
     replenishment,
     settlement,
     signing,
+    stock,
 )
 
 CLERK = (Role.FUNDING_CLERK,)
@@ -56,6 +57,8 @@ class FundingService(Service):
     """What is paid."""
 
     name = "funding"
+    kept = stock.KEPT
+    books = stock.BOOKS
 
     # copies of what registry owns
 

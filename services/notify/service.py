@@ -60,6 +60,7 @@ from services.notify import (
     metrics,
     projections,
     queries,
+    stock,
     undelivered,
 )
 from services.notify.settings import GatewaySettings
@@ -101,6 +102,7 @@ class NotifyService(Service):
     """Who is told."""
 
     name = "notify"
+    kept = stock.KEPT
     chassis = NotifyChassis()
 
     # copies ------------------------------------------------------------------------------------

@@ -75,6 +75,7 @@ from services.registry import (
     roster_import,
     sign_in,
     staff,
+    stock,
 )
 from services.registry.settings import registry_settings
 
@@ -102,6 +103,7 @@ class RegistryService(Service):
     """Who there is, and in whose hands."""
 
     name = "registry"
+    kept = stock.KEPT
     chassis = RegistryChassis()
 
     # -- signing in and staff

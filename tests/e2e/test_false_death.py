@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from services.chassis import stock
+from services.chassis.discovery import service_class
+from services.cli.reconcile import compare
 from services.contracts.commands import cases as c
 from services.contracts.commands import funding as m
 from services.contracts.commands.registry import (
@@ -105,3 +108,41 @@ def test_the_living_man_is_paid_what_was_held_back(
             text("SELECT template, count(*) FROM message WHERE template LIKE 'death%' GROUP BY 1")
         ).all()
     assert {tuple(row) for row in told} == {("death_officer", 1), ("death_revoked_officer", 1)}
+    the_services_agree(city)
+
+
+def the_services_agree(city: City) -> None:
+    """After all that `zhida reconcile` finds no difference, and each that is made it names."""
+    assert differences(city) == []
+    spoiled = {
+        "cases": "UPDATE person SET version = version + 1",
+        "funding": "DELETE FROM household",
+        "registry": "UPDATE held_benefit SET ended = true",
+        "notify": "UPDATE staff SET version = 99 WHERE version IS NOT NULL",
+    }
+    for service, sql in spoiled.items():
+        with city.begin(service) as uow:
+            uow.session.execute(text(sql))
+    with city.begin("funding") as uow:
+        uow.session.execute(text("UPDATE payment SET fen = fen + 1 WHERE state = 'settled'"))
+    assert differences(city) == [
+        ("人员", "cases"),
+        ("在享人员", "registry"),
+        ("家庭", "funding"),
+        ("工作人员", "notify"),
+        ("已发放的付款 = 账上结清减退票", "funding"),
+    ]
+
+
+def differences(city: City) -> list[tuple[str, str]]:
+    """What does not agree, and with whom."""
+    stocks = []
+    for name in city.foundations:
+        cls = service_class(name)
+        with city.begin(name) as uow:
+            stocks.append(stock.take(uow, cls.kept, cls.books, []))
+    return sorted(
+        (line.what, line.holder)
+        for line in compare(stocks)
+        if not line.same and line.what != "待发事件"
+    )

@@ -169,3 +169,60 @@ class VerifyAudit(Query[AuditReport], frozen=True, kw_only=True):
     timeout: ClassVar[float] = 1800.0
 
     anchors: tuple[Anchor, ...] = ()
+
+
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of a thing a service holds; equal digests mean the same ids at the same versions."""
+
+    name: str
+    owner: str
+    count: int
+    digest: str
+
+
+class Balance(msgspec.Struct, frozen=True, kw_only=True):
+    """Two sums of one service that must be equal, in fen."""
+
+    name: str
+    left: int
+    right: int
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """How many events of a series a service has published."""
+
+    exchange: str
+    type: str
+    county: str
+    last: int
+
+
+class Arrived(msgspec.Struct, frozen=True):
+    """How many events of a series have reached a queue."""
+
+    queue: str
+    exchange: str
+    type: str
+    county: str
+    count: int
+
+
+class Stock(msgspec.Struct, frozen=True, kw_only=True):
+    """What one service holds: `zhida reconcile` compares those of all."""
+
+    service: str
+    epoch: int
+    schema_revision: str
+    outbox: int
+    tallies: list[Tally]
+    balances: list[Balance]
+    published: list[Counted]
+    arrived: list[Arrived]
+    takes: dict[str, list[str]]
+    """Of each queue the types of events that it takes."""
+
+
+class TakeStock(Query[Stock], frozen=True, kw_only=True):
+    """Count what this service holds."""
+
+    timeout: ClassVar[float] = 120.0
