@@ -43,6 +43,9 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
     user: str = "zhida"
     vhost: str = "zhida"
     host: str = HOST
+    number: int = 1
+    """Of a cluster's nodes; the first is the one that the others join."""
+    clustered: bool = False
 
     @classmethod
     def plan(cls, home: Path) -> Self:
@@ -59,6 +62,35 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
             password=secrets.token_urlsafe(18),
             admin_password=secrets.token_urlsafe(18),
         )
+
+    def peers(self, count: int) -> tuple[Self, ...]:
+        """This node as the first of a cluster of so many, and the others beside it."""
+        first = msgspec.structs.replace(self, clustered=count > 1)
+        made = [first]
+        for number in range(2, count + 1):
+            amqp, management, prometheus, distribution = free_ports(4)
+            made.append(
+                msgspec.structs.replace(
+                    first,
+                    home=f"{self.home}-{number}",
+                    number=number,
+                    amqp_port=amqp,
+                    management_port=management,
+                    prometheus_port=prometheus,
+                    distribution_port=distribution,
+                )
+            )
+        return tuple(made)
+
+    @property
+    def node(self) -> str:
+        """The node's name in Erlang's world."""
+        return f"zhida{self.number if self.number > 1 else ''}@localhost"
+
+    @property
+    def program(self) -> str:
+        """The name of the node's program."""
+        return "rabbitmq" if self.number == 1 else f"rabbitmq-{self.number}"
 
     @property
     def ports(self) -> dict[str, int]:
@@ -118,8 +150,11 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
         owner.file(home / "definitions.json", json.dumps(self._definitions()))
         owner.file(home / "enabled_plugins", f"[{','.join(PLUGINS)}].\n")
 
-    def programs(self) -> tuple[Program, Program]:
-        """The port mapper first, then the node. Both are ours: the system's epmd is not asked."""
+    def programs(self) -> tuple[Program, ...]:
+        """The port mapper first, then the node. Both are ours: the system's epmd is not asked.
+
+        The nodes of a cluster share the port mapper of the first.
+        """
         owner, home = _account(), Path(self.home)
         epmd = Program(
             name="epmd",
@@ -129,14 +164,14 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
             environment=self._environment(),
         )
         node = Program(
-            name="rabbitmq",
+            name=self.program,
             command=(str(SCRIPTS / "rabbitmq-server"),),
             directory=home,
             account=owner,
             environment=self._environment(),
             stop_seconds=30,
         )
-        return epmd, node
+        return (epmd, node) if self.number == 1 else (node,)
 
     def is_ready(self) -> bool:
         """True when the node takes AMQP clients and answers its management interface."""
@@ -146,6 +181,10 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
             return self.management().ask("GET", "whoami") is not None
         except (OSError, http.client.HTTPException):
             return False
+
+    def running_nodes(self) -> int:
+        """How many nodes of the cluster are up, as this one sees it."""
+        return sum(bool(node["running"]) for node in self.management().ask("GET", "nodes"))
 
     def pid(self) -> int:
         """The node's process id, asked of the node itself (its pid file may be stale)."""
@@ -271,7 +310,21 @@ log.console = true
 log.console.level = warning
 log.console.use_colors = off
 log.file = false
-"""
+{self._membership()}"""
+
+    def _membership(self) -> str:
+        if not self.clustered:
+            return ""
+        lines = ["cluster_partition_handling = pause_minority", "net_ticktime = 10"]
+        if self.number > 1:
+            lines += [
+                "cluster_formation.peer_discovery_backend = classic_config",
+                "cluster_formation.classic_config.nodes.1 = zhida@localhost",
+                f"cluster_formation.classic_config.nodes.2 = {self.node}",
+                "cluster_formation.discovery_retry_limit = 240",
+                "cluster_formation.discovery_retry_interval = 500",
+            ]
+        return "\n".join(lines) + "\n"
 
     def _definitions(self) -> dict[str, Any]:
         return {
@@ -297,7 +350,7 @@ log.file = false
             "RABBITMQ_MNESIA_BASE": f"{self.home}/mnesia",
             "RABBITMQ_LOG_BASE": f"{self.home}/log",
             "RABBITMQ_PID_FILE": f"{self.home}/rabbitmq.pid",
-            "RABBITMQ_NODENAME": "zhida@localhost",
+            "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_DIST_PORT": str(self.distribution_port),
             "RABBITMQ_CTL_DIST_PORT_MIN": "20000",
             "RABBITMQ_CTL_DIST_PORT_MAX": "29999",
@@ -306,6 +359,22 @@ log.file = false
             # one pid, signals that arrive.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
+
+
+def with_free_ports(nodes: Sequence[Broker]) -> tuple[Broker, ...]:
+    """The nodes of one cluster with ports that are free; all know the first's port mapper."""
+    if not nodes:
+        return ()
+    first = nodes[0].with_free_ports()
+    others = (
+        msgspec.structs.replace(
+            node,
+            **keep_or_replace({k: v for k, v in node.ports.items() if k != "epmd_port"}),
+            epmd_port=first.epmd_port,
+        )
+        for node in nodes[1:]
+    )
+    return (first, *others)
 
 
 def _account() -> Account:

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ import msgspec
 
 from deploy.local import keys, programs
 from deploy.local.accounts import PROJECT, RESULTS, account, state_root
-from deploy.local.broker import Broker
+from deploy.local.broker import Broker, with_free_ports
 from deploy.local.cluster import Cluster
 from deploy.local.ports import free_ports, is_held_by, keep_or_replace, next_free
 from deploy.local.programs import Program
@@ -35,6 +36,9 @@ PORTAL_PORT = 8000
 MAILBOX = "mailbox"
 SHELL = "shell"
 OURS = (*SERVICES, PORTAL)
+EPOCH_BEGINS = 1_767_225_600
+"""2026-01-01T00:00Z in Unix time."""
+
 DRAIN_SECONDS = 60
 """How long a service may finish what it has in hand before it is killed."""
 
@@ -53,6 +57,12 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     broker: Broker | None
     cluster: Cluster | None
+    more_nodes: tuple[Broker, ...] = ()
+    """The nodes beside the first when RabbitMQ is a cluster."""
+    replicas: int = 1
+    """Of each service and of the portal."""
+    epochs: dict[str, int] = msgspec.field(default_factory=dict)
+    """Raised when a service's database was restored: others then take its older state as newer."""
 
     @classmethod
     def load(cls) -> Self | None:
@@ -71,6 +81,25 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
         draft.replace(FILE)
 
     @property
+    def nodes(self) -> tuple[Broker, ...]:
+        """Our own RabbitMQ's nodes; none when an outside one is used."""
+        return () if self.broker is None else (self.broker, *self.more_nodes)
+
+    @property
+    def owner_uri(self) -> str:
+        """RabbitMQ as a user who may do everything on our vhost: for backup and restore."""
+        return ";".join(node.amqp_uri for node in self.nodes) or self.amqp_uri
+
+    @property
+    def ours(self) -> tuple[str, ...]:
+        """The processes of the services and of the portal: `registry`, `registry-2`, …"""
+        return tuple(
+            name if number == 1 else f"{name}-{number}"
+            for name in OURS
+            for number in range(1, self.replicas + 1)
+        )
+
+    @property
     def portal_url(self) -> str:
         """Where people sign in."""
         return self.address(PORTAL)
@@ -79,10 +108,11 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
         """Where a service shows `/livez`, `/readyz` and `/metrics`; where the portal stands."""
         return f"http://127.0.0.1:{self.ports[name]}"
 
-    def environment(self, name: str) -> dict[str, str]:
+    def environment(self, program: str) -> dict[str, str]:
         """What the process of a service, or of the portal, is told: its own secrets only."""
+        name = service_of(program)
         told = {
-            "AMQP_URI": self.broker.uri_of(name) if self.broker else self.amqp_uri,
+            "AMQP_URI": ";".join(node.uri_of(name) for node in self.nodes) or self.amqp_uri,
             "ZHIDA_MODE": self.mode,
             "ZHIDA_BUREAUS": str(bureaus_file()),
             "HOME": str(Path.home()),
@@ -91,19 +121,25 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
             **visible_to(name, keys.kept(KEYS)),
         }
         if name == PORTAL:
-            return {**told, "PORTAL_PORT": str(self.ports[name])}
+            return {**told, "PORTAL_PORT": str(self.ports[program])}
         if name == "notify" and MAILBOX in self.ports:
             told["NOTIFY_SMTP_URL"] = f"smtp://127.0.0.1:{self.ports[MAILBOX]}"
         return {
             **told,
             f"{name.upper()}_DATABASE_URL": self.database_urls[name],
-            "HEALTH_ADDRESS": f"127.0.0.1:{self.ports[name]}",
+            "HEALTH_ADDRESS": f"127.0.0.1:{self.ports[program]}",
+            f"{name.upper()}_EPOCH": str(self.epochs.get(name, 0)),
         }
 
 
 def bureaus_file() -> Path:
     """The other bureaus' entries: ``ZHIDA_BUREAUS``, or this machine's own file."""
     return Path(os.environ.get("ZHIDA_BUREAUS") or BUREAUS)
+
+
+def service_of(program: str) -> str:
+    """`registry` of `registry-2`."""
+    return program.partition("-")[0]
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,23 +153,54 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     address: str | None
 
 
-def up(say: Say) -> Stack:
-    """Bring everything up and wait until it is ready. What already runs is left alone."""
+def up(
+    say: Say,
+    *,
+    replicas: int | None = None,
+    brokers: int | None = None,
+    refill: Callable[[Stack], None] | None = None,
+) -> Stack:
+    """Bring everything up and wait until it is ready. What already runs is left alone.
+
+    ``replicas`` of each service and ``brokers`` nodes of RabbitMQ are those of last time unless
+    told; a cluster is made once and keeps its number of nodes. ``refill`` is called when the
+    servers run and no service does yet.
+    """
     with _alone():
         keeper, stack = _supervisor(), Stack.load()
+        if stack is not None and brokers not in (None, max(1, len(stack.nodes))):
+            raise RuntimeError("RabbitMQ 的节点数在第一次启动时确定；要改变请先 zhida down --erase")
+        if stack is not None and keeper.is_running() and replicas not in (None, stack.replicas):
+            raise RuntimeError("正在运行；要改变副本数请先 zhida down")
         if stack is None or not keeper.is_running():
             _end_leftovers(keeper)
-            stack = _plan(stack)
+            stack = _plan(stack, replicas, brokers)
             stack.save()
             _launch(keeper, stack, say)
-        _start(keeper, [row.name for row in keeper.processes() if row.name not in OURS])
-        _prepare_databases(keeper, stack, say)
+        _start(keeper, [row.name for row in keeper.processes() if row.name not in stack.ours])
+        _prepare_servers(keeper, stack)
+        if refill is not None:
+            refill(stack)
+        _migrate(stack, say)
         stack = _with_free_portal(keeper, stack)
         say("启动服务和门户")
-        _start(keeper, OURS)
-        for name in OURS:
+        _start(keeper, stack.ours)
+        for name in stack.ours:
             _await(keeper, name, partial(_is_ready, stack, name))
         return stack
+
+
+def raise_epochs(names: Iterable[str]) -> None:
+    """These services' databases were put back to an older state: what they tell counts as newer.
+
+    Minutes since 2026, so that it rises even if `stack.json` was lost.
+    """
+    with _alone():
+        stack = Stack.load()
+        assert stack is not None
+        now = int(time.time() - EPOCH_BEGINS) // 60
+        raised = {name: max(now, stack.epochs.get(name, 0) + 1) for name in names}
+        msgspec.structs.replace(stack, epochs={**stack.epochs, **raised}).save()
 
 
 def down() -> bool:
@@ -163,33 +230,36 @@ def status() -> list[Standing]:
             state=row.state,
             pid=row.pid,
             seconds=row.seconds,
-            ready=_is_ready(stack, row.name) if row.name in OURS else None,
-            address=stack.address(row.name) if row.name in OURS else None,
+            ready=_is_ready(stack, row.name) if row.name in stack.ours else None,
+            address=stack.address(row.name) if row.name in stack.ours else None,
         )
         for row in _supervisor().processes()
     ]
 
 
-def _plan(before: Stack | None) -> Stack:
+def _plan(before: Stack | None, replicas: int | None, brokers: int | None) -> Stack:
     """The servers and ports of last time where they are still free, others else.
 
     `AMQP_URI` and `<SERVICE>_DATABASE_URL` of the environment stand instead of servers of ours.
     """
     folder = state_root() / f"stack-{secrets.token_hex(3)}"
     given = {name: os.environ.get(f"{name.upper()}_DATABASE_URL") for name in SERVICES}
-    broker, cluster = (before.broker, before.cluster) if before else (None, None)
+    nodes, cluster = (before.nodes, before.cluster) if before else ((), None)
+    replicas = replicas or (before.replicas if before else 1)
     if amqp_uri := os.environ.get("AMQP_URI"):
-        broker = None
+        nodes = ()
     else:
-        broker = broker.with_free_ports() if broker else Broker.plan(folder / "rabbitmq")
-        amqp_uri = broker.uri_of(SHELL)
+        nodes = with_free_ports(nodes) or Broker.plan(folder / "rabbitmq").peers(brokers or 1)
+        amqp_uri = ";".join(node.uri_of(SHELL) for node in nodes)
     if all(given.values()):
         cluster = None
     else:
         cluster = cluster.with_free_port() if cluster else Cluster.plan(folder / "postgres")
     mode = os.environ.get("ZHIDA_MODE", "demo")
-    names = [*SERVICES, MAILBOX]
-    ports = dict(zip(names, free_ports(len(names)), strict=True)) | (before.ports if before else {})
+    extra = [f"{name}-{number}" for name in OURS for number in range(2, replicas + 1)]
+    names = [*SERVICES, MAILBOX, *extra]
+    old = {name: port for name, port in (before.ports if before else {}).items() if name in names}
+    ports = dict(zip(names, free_ports(len(names)), strict=True)) | old
     if mode == "production" or os.environ.get("NOTIFY_SMTP_URL"):
         del ports[MAILBOX]
     return Stack(
@@ -199,13 +269,16 @@ def _plan(before: Stack | None) -> Stack:
         },
         ports={**keep_or_replace(ports), PORTAL: next_free(PORTAL_PORT)},
         mode=mode,
-        broker=broker,
+        broker=nodes[0] if nodes else None,
+        more_nodes=nodes[1:],
         cluster=cluster,
+        replicas=replicas,
+        epochs=before.epochs if before else {},
     )
 
 
 def _launch(keeper: Supervisor, stack: Stack, say: Say) -> None:
-    servers = [server for server in (stack.broker, stack.cluster) if server is not None]
+    servers = [*stack.nodes, *([stack.cluster] if stack.cluster else [])]
     say("启动私有的 RabbitMQ 和 PostgreSQL" if servers else "使用外部给定的消息总线和数据库")
     for server in servers:
         home = Path(server.home).parent
@@ -217,7 +290,7 @@ def _launch(keeper: Supervisor, stack: Stack, say: Say) -> None:
             *(program for server in servers for program in server.programs()),
             *([_mailbox(stack.ports[MAILBOX])] if MAILBOX in stack.ports else []),
         ],
-        later=[_program(stack, name) for name in OURS],
+        later=[_program(stack, name) for name in stack.ours],
     )
 
 
@@ -236,7 +309,8 @@ def _with_free_portal(keeper: Supervisor, stack: Stack) -> Stack:
 
 
 def _program(stack: Stack, name: str) -> Program:
-    module = ["services.portal"] if name == PORTAL else ["services.chassis.runner", name]
+    service = service_of(name)
+    module = ["services.portal"] if service == PORTAL else ["services.chassis.runner", service]
     return Program(
         name=name,
         command=(sys.executable, "-m", *module),
@@ -263,19 +337,27 @@ def _start(keeper: Supervisor, names: Iterable[str]) -> None:
         keeper.start(name)
 
 
-def _prepare_databases(keeper: Supervisor, stack: Stack, say: Say) -> None:
+def _prepare_servers(keeper: Supervisor, stack: Stack) -> None:
     if stack.cluster is not None:
         _await(keeper, "postgres", stack.cluster.is_ready)
         for name in SERVICES:
             if stack.database_urls[name] == stack.cluster.url(name):
                 stack.cluster.add_database(name)
+    for node in stack.nodes:
+        _await(keeper, node.program, node.is_ready)
+    if stack.broker is not None and stack.more_nodes:
+        together = len(stack.nodes)
+        first = stack.broker
+        _await(keeper, first.program, lambda: first.running_nodes() == together)
+
+
+def _migrate(stack: Stack, say: Say) -> None:
     from services.chassis import migrate  # most commands need no migrations, and they load slowly
 
     say("更新数据库结构")
     for name in SERVICES:
         migrate.upgrade(name, stack.database_urls[name])
     if stack.broker is not None:
-        _await(keeper, "rabbitmq", stack.broker.is_ready)
         from services.chassis import rights
 
         stack.broker.add_ours(rights.written())
@@ -317,8 +399,9 @@ def _end_leftovers(keeper: Supervisor) -> bool:
     """End the supervisor with its programs, and programs whose supervisor was killed."""
     ran = keeper.is_running()
     if ran:
-        keeper.stop_together(OURS)
-        keeper.stop_together(("rabbitmq", "postgres", MAILBOX))
+        names = [row.name for row in keeper.processes()]
+        keeper.stop_together([name for name in names if service_of(name) in OURS])
+        keeper.stop_together([name for name in names if name != "epmd"])
         keeper.shutdown()
     ran = bool(programs.left_running(keeper.home)) or ran
     programs.end(keeper.home, DRAIN_SECONDS)

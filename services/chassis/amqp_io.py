@@ -7,6 +7,7 @@ connection is dropped, not closed politely, when the broker does not answer (a d
 
 from __future__ import annotations
 
+import random
 import socket
 import struct
 import time
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 from typing import Any
+from urllib.parse import urlsplit
 
 import amqp
 from amqp import spec
@@ -32,8 +34,39 @@ class NotConfirmed(Exception):
     """The broker did not take some messages: refused, unroutable or no answer in time."""
 
 
+def reachable_first(uri: str) -> str:
+    """The addresses of a cluster's nodes (``amqp://…;amqp://…``), one that answers in front.
+
+    The order is otherwise by chance, so that processes spread over the nodes.
+    """
+    nodes = uri.split(";")
+    if len(nodes) == 1:
+        return uri
+    shuffled = random.sample(nodes, len(nodes))
+    for position, node in enumerate(shuffled):
+        address = urlsplit(node)
+        try:
+            socket.create_connection((address.hostname, address.port or 5672), timeout=2).close()
+        except OSError:
+            continue
+        return ";".join([node, *shuffled[:position], *shuffled[position + 1 :]])
+    return uri
+
+
 def connect(uri: str) -> Connection:
-    """A connected AMQP connection. Raises ``OSError`` or ``amqp.AMQPError`` at once when away."""
+    """A connected AMQP connection, to any of a cluster's nodes that can be had.
+
+    Raises ``OSError`` or ``amqp.AMQPError`` at once when none can.
+    """
+    nodes = uri.split(";")
+    *others, last = random.sample(nodes, len(nodes))
+    for node in others:
+        with suppress(OSError, amqp.AMQPError):
+            return _connect(node)
+    return _connect(last)
+
+
+def _connect(uri: str) -> Connection:
     connection = Connection(
         uri,
         heartbeat=HEARTBEAT_S,

@@ -17,6 +17,7 @@ from kombu.exceptions import KombuError
 from nameko.exceptions import RpcTimeout, UnknownService
 from nameko.standalone.rpc import ClusterRpcProxy
 
+from services.chassis import amqp_io
 from services.chassis.tracing import current_traceparent
 from services.contracts.commands.common import DescribeFile, DownloadChunk, FileView, UploadChunk
 from services.contracts.errors import Unavailable, from_dict
@@ -44,7 +45,7 @@ class Client:
     """Calls services. Safe to share between threads."""
 
     def __init__(self, amqp_uri: str, *, pool_size: int = 16) -> None:
-        self._config = {"AMQP_URI": amqp_uri, "serializer": "json"}
+        self._amqp_uri = amqp_uri
         self._idle: queue.LifoQueue[_Proxy] = queue.LifoQueue(pool_size)
 
     def call(
@@ -136,7 +137,8 @@ class Client:
         try:
             proxy = self._idle.get_nowait()
         except queue.Empty:
-            proxy = _Proxy(self._config)
+            uri = amqp_io.reachable_first(self._amqp_uri)
+            proxy = _Proxy({"AMQP_URI": uri, "serializer": "json"})
         proxy.patience(timeout)
         return proxy
 

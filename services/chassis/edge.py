@@ -292,6 +292,11 @@ class EdgeConsumer(RpcConsumer):
 
     queue_consumer = DrainingQueueConsumer()
 
+    def setup(self) -> None:
+        """A quorum queue: a classic one is away while the node it stands on is."""
+        super().setup()
+        self.queue.queue_arguments = {"x-queue-type": "quorum"}
+
     def handle_result(self, message: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
         """Reply and acknowledge. Without a broker the caller times out and asks again."""
         try:

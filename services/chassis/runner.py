@@ -15,7 +15,7 @@ from typing import Any
 
 from nameko.containers import ServiceContainer
 
-from services.chassis import logs, schema
+from services.chassis import amqp_io, logs, schema
 from services.chassis.discovery import NAMES, service_class
 from services.chassis.settings import REFUSED, Settings, SettingsError
 from services.chassis.uow import Foundation
@@ -29,7 +29,7 @@ DRAIN_SECONDS = 50
 def container(name: str, settings: Settings) -> ServiceContainer:
     """The nameko container of a service, not started."""
     config: dict[str, Any] = {
-        "AMQP_URI": settings.amqp_uri,
+        "AMQP_URI": amqp_io.reachable_first(settings.amqp_uri),
         "WEB_SERVER_ADDRESS": settings.health_address,
         "max_workers": settings.max_workers,
         "serializer": "json",

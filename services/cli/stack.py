@@ -23,12 +23,18 @@ STATES = {
 
 
 @group.command()
-def up(as_json: Json = False) -> None:
+def up(
+    replicas: Annotated[int | None, typer.Option(min=1, max=4, help="每个服务几个副本")] = None,
+    brokers: Annotated[
+        int | None, typer.Option(min=1, max=5, help="RabbitMQ 几个节点，第一次启动时确定")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """启动本机的全部服务和门户；已经在运行时不受影响。"""
     first_time = stack.Stack.load() is None
     began = time.monotonic()
     with notes.status("启动中") as progress:
-        running = stack.up(progress.update)
+        running = stack.up(progress.update, replicas=replicas, brokers=brokers)
     seconds = round(time.monotonic() - began, 1)
     if first_time:
         notes.print("第一次使用：zhida first-admin 设首位管理员")
