@@ -61,7 +61,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
             password = owner.file(home / "password", self.admin_password)
             _run(
                 owner,
-                [_binary("initdb"), "--pgdata", str(home / "data"), "--username", ADMIN]
+                [binary("initdb"), "--pgdata", str(home / "data"), "--username", ADMIN]
                 + ["--pwfile", str(password), "--auth", "scram-sha-256", "--encoding", "UTF8"]
                 + ["--locale", "C.UTF-8"]
                 + (["--no-sync"] if self.fast else []),
@@ -74,7 +74,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
         return (
             Program(
                 name="postgres",
-                command=(_binary("postgres"), "-D", f"{self.home}/data"),
+                command=(binary("postgres"), "-D", f"{self.home}/data"),
                 directory=Path(self.home),
                 account=_account(),
                 stop_signal=signal.SIGQUIT if self.fast else signal.SIGINT,
@@ -186,7 +186,8 @@ def _account() -> Account:
     return account("postgres")
 
 
-def _binary(name: str) -> str:
+def binary(name: str) -> str:
+    """The newest installed PostgreSQL's program of that name."""
     versions = sorted(DEBIAN.glob("[0-9]*"), key=lambda path: int(path.name))
     if not versions:
         raise FileNotFoundError("没有找到 PostgreSQL，请运行：sudo apt-get install postgresql")

@@ -142,6 +142,11 @@ def service_of(program: str) -> str:
     return program.partition("-")[0]
 
 
+def replica_of(program: str) -> int:
+    """2 of `registry-2`, 1 of `registry`."""
+    return int(program.partition("-")[2] or 1)
+
+
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """How one program stands. `ready` is None for what has no readiness of its own."""
 
@@ -184,9 +189,11 @@ def up(
         _migrate(stack, say)
         stack = _with_free_portal(keeper, stack)
         say("启动服务和门户")
-        _start(keeper, stack.ours)
-        for name in stack.ours:
-            _await(keeper, name, partial(_is_ready, stack, name))
+        for number in range(1, stack.replicas + 1):  # a replica joins what runs already
+            names = [name for name in stack.ours if replica_of(name) == number]
+            _start(keeper, names)
+            for name in names:
+                _await(keeper, name, partial(_is_ready, stack, name))
         return stack
 
 

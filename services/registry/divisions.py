@@ -44,7 +44,7 @@ def tell_seeded(uow: UnitOfWork) -> None:
     )
     if uow.session.scalar(told.limit(1)) is None:
         codes = uow.session.scalars(select(Division.code)).all()
-        uow.emit_all(_registered(uow, list(codes)), bulk=False)
+        uow.emit_all(registered(uow, list(codes)), bulk=False)
         uow.audit(TOLD, "division", "", places=len(codes))
 
 
@@ -82,7 +82,7 @@ def load(uow: UnitOfWork, command: LoadDivisions) -> int:
         changed.append(code)
     uow.session.flush()
     uow.audit("division.loaded", "division", "", places=len(rows), changed=len(changed))
-    uow.emit_all(_registered(uow, changed))
+    uow.emit_all(registered(uow, changed))
     return len(rows)
 
 
@@ -150,7 +150,8 @@ def _row(place: Place) -> dict[str, object]:
     }
 
 
-def _registered(uow: UnitOfWork, codes: list[str]) -> Iterable[DivisionRegistered]:
+def registered(uow: UnitOfWork, codes: list[str]) -> Iterable[DivisionRegistered]:
+    """What the others are told of these places."""
     for row in uow.session.scalars(select(Division).where(Division.code.in_(codes))):
         yield DivisionRegistered(
             division=row.code,

@@ -53,6 +53,8 @@ from services.contracts.commands.registry import (
     SignedIn,
     SignIn,
     StaffView,
+    TellAgain,
+    ToldAgain,
     UndoImport,
 )
 from services.contracts.events.bureaus import DeathRegistered, DeathRevoked
@@ -76,6 +78,7 @@ from services.registry import (
     sign_in,
     staff,
     stock,
+    telling_again,
 )
 from services.registry.settings import registry_settings
 
@@ -149,6 +152,11 @@ class RegistryService(Service):
         return staff.read_staff(uow, request)
 
     # -- places
+
+    @command(TellAgain, roles=(Role.SYSTEM_ADMIN,), child=True)
+    def tell_again(self, uow: UnitOfWork, request: TellAgain) -> ToldAgain:
+        """Everything once more, after a restore."""
+        return telling_again.tell_again(uow, request)
 
     @query(ListDivisions, roles=PUBLIC)
     def list_divisions(self, uow: UnitOfWork, request: ListDivisions) -> Any:

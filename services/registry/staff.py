@@ -85,7 +85,7 @@ def put_in_post(uow: UnitOfWork, post: AppointStaff) -> Staff:
     uow.session.flush()
     uow.emit(announcements.staff_appointed(uow, staff))
     if contact:
-        uow.emit(announcements.staff_contact_changed(uow, staff, _phone(uow, staff)))
+        uow.emit(announcements.staff_contact_changed(uow, staff, phone_of(uow, staff)))
     return staff
 
 
@@ -259,7 +259,7 @@ def staff_views(uow: UnitOfWork, staff: Sequence[Staff]) -> list[StaffView]:
             since=member.since,
             until=member.until,
             account=accounts.get(member.id),
-            phone_masked=mask(phone) if (phone := _phone(uow, member)) else None,
+            phone_masked=mask(phone) if (phone := phone_of(uow, member)) else None,
             people=people.get(member.id, 0),
         )
         for member in staff
@@ -291,7 +291,8 @@ def _sealed_phone(uow: UnitOfWork, staff: Staff, phone: str | None) -> bytes | N
     return uow.cipher.encrypt(phone, table="staff", row=staff.id, column="phone")
 
 
-def _phone(uow: UnitOfWork, staff: Staff) -> str | None:
+def phone_of(uow: UnitOfWork, staff: Staff) -> str | None:
+    """A member of staff's number in full, for the registry's own use."""
     if staff.phone is None:
         return None
     return uow.cipher.decrypt(staff.phone, table="staff", row=staff.id, column="phone")

@@ -20,7 +20,17 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / ".zhida" / "bench.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
-BENCHES = ("events", "roster", "money", "growth")
+BENCHES = (
+    "events",
+    "roster",
+    "money",
+    "growth",
+    "consumers",
+    "fanout",
+    "replay",
+    "submissions",
+    "deaths",
+)
 
 LIMITS: dict[str, tuple[str, float, str]] = {
     "events_vs_nameko": ("≥", 4, "times plain nameko 2.14.1, end to end"),
@@ -32,6 +42,12 @@ LIMITS: dict[str, tuple[str, float, str]] = {
     "bank_file_110k_s": ("≤", 10, "s: the bank file"),
     "settle_110k_s": ("≤", 20, "s: the return file settled"),
     "growth": ("≤", 1.2, "times the time per person at ten times the people"),
+    "consumers_grow": ("≥", 1, "times one consumer, the best of 1 to 4 on one queue"),
+    "fan_out_18_per_s": ("≥", 100, "events/s, each to 18 bureaus' queues"),
+    "replay_per_s": ("≥", 5_000, "events/s from a stream into a projection"),
+    "submission_p99_ms": ("≤", 100, "ms at 100 submissions/s"),
+    "death_in_cycle_p99_ms": ("≤", 1_000, "ms to the stop while a month is computed"),
+    "death_in_import_p99_ms": ("≤", 1_000, "ms to the stop while a roster is imported"),
 }
 
 

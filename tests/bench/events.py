@@ -112,7 +112,7 @@ def wait_for(count: Callable[[], int], wanted: int) -> None:
         raise AssertionError(f"{found} readings stored where {wanted} were sent")
 
 
-def _fill(url: str, first: int, how_many: int) -> float:
+def fill(url: str, first: int, how_many: int) -> float:
     """Write events into the outbox in one transaction; the moment of its commit."""
     made = engine(url)
     with Session(made) as session:
@@ -126,7 +126,8 @@ def _fill(url: str, first: int, how_many: int) -> float:
     return moment
 
 
-def _service(module: str, cls: str, url: str, uri: str) -> tuple[list[str], dict[str, str], int]:
+def service(module: str, cls: str, url: str, uri: str) -> tuple[list[str], dict[str, str], int]:
+    """How a service is run on a database and a vhost: arguments, environment, its health's port."""
     name = module.rsplit(".", 1)[-1]
     material = keys.generate()
     (port,) = free_ports(1)
@@ -143,7 +144,8 @@ def _service(module: str, cls: str, url: str, uri: str) -> tuple[list[str], dict
     return ["-m", "services.chassis.runner", f"{module}:{cls}"], environment, port
 
 
-def _until_ready(port: int) -> None:
+def until_ready(port: int) -> None:
+    """Until the process behind this port says that it is ready."""
     deadline = time.monotonic() + 30
     while True:
         try:
@@ -163,15 +165,15 @@ def ours(servers: Servers) -> float:
             ("tests.bench.source", "SourceService", room.source_url),
             ("tests.bench.sink", "SinkService", room.sink_url),
         ):
-            arguments, environment, port = _service(module, cls, url, room.amqp_uri)
+            arguments, environment, port = service(module, cls, url, room.amqp_uri)
             stack.enter_context(process(arguments, environment))
             ports.append(port)
         for port in ports:
-            _until_ready(port)
+            until_ready(port)
         count = stored(room.sink_url)
-        _fill(room.source_url, 0, WARM_UP)
+        fill(room.source_url, 0, WARM_UP)
         wait_for(count, WARM_UP)
-        started = _fill(room.source_url, WARM_UP, COUNTED)
+        started = fill(room.source_url, WARM_UP, COUNTED)
         wait_for(count, WARM_UP + COUNTED)
         return COUNTED / (time.monotonic() - started)
 

@@ -641,3 +641,16 @@ class ReadRegistryFigures(Query[RegistryFigures], frozen=True, kw_only=True):
     """Counts within the actor's divisions."""
 
     division: str = ""
+
+
+class ToldAgain(msgspec.Struct, frozen=True, kw_only=True):
+    """How much was told once more, and under which epoch."""
+
+    events: int
+    epoch: int
+
+
+class TellAgain(Command[ToldAgain], frozen=True, kw_only=True):
+    """Tell the other services of all that registry holds: after it was restored from a backup."""
+
+    timeout: ClassVar[float] = 900.0

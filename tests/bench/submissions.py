@@ -1,0 +1,80 @@
+"""A hundred submissions a second at the edge: how long one waits for its answer.
+
+All services run as `zhida up` starts them. Sixteen clerks' windows register households, evenly
+spread over time whether or not the answers come (an open load): a late answer delays nobody.
+"""
+
+# ruff: noqa: E402 - the stack's home is chosen before it is imported
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parents[2] / ".zhida" / "bench"
+os.environ.setdefault("ZHIDA_HOME", str(HOME))
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from typing import Any
+
+from deploy.local import stack
+from services.chassis.client import Client
+from services.cli.demo import cast, story
+from services.contracts.commands.registry import NewMember, RegisterHousehold
+from tests.bench.consumers import busy
+from tests.bench.deaths import figures, say
+from tests.builders.roster import identity
+
+RATE = 100
+WARM_UP_S = 5
+SECONDS = 30
+WINDOWS = 16
+
+
+def measure() -> dict[str, dict[str, Any]]:
+    """The 99th percentile in milliseconds, from the moment a submission was due."""
+    try:
+        world = story._open(0, 1, HOME / "files", say)
+        cast.enter(world)
+        client = Client(world.stack.amqp_uri, pool_size=WINDOWS)
+        token = world["town_clerk"].signed_in.token
+        begins = time.monotonic() + 1.0
+
+        def submit(number: int) -> float:
+            due = begins + number / RATE
+            time.sleep(max(0.0, due - time.monotonic()))
+            client.call(household(world.village, number), token=token)
+            return (time.monotonic() - due) * 1000
+
+        count = (WARM_UP_S + SECONDS) * RATE
+        with busy() as share, ThreadPoolExecutor(WINDOWS) as windows:
+            waited = list(windows.map(submit, range(count)))
+        client.close()
+    finally:
+        stack.down()
+    found = figures(waited[WARM_UP_S * RATE :])
+    found["submissions"] = found.pop("deaths")
+    return {
+        "submission_p99_ms": {
+            **found,
+            "rate_per_s": RATE,
+            "processors": f"{share[0]:.0%} of {os.cpu_count()} cores",
+        }
+    }
+
+
+def household(village: str, number: int) -> RegisterHousehold:
+    """A household of one, whose number nobody else has."""
+    born = date(1950, 1, 1) + timedelta(days=number // 400)
+    return RegisterHousehold(
+        division=village,
+        members=(
+            NewMember(
+                name="向长河",
+                identity_number=identity(number % 400 + 1, born.strftime("%Y%m%d")),
+                relation="户主",
+                phone="13971650002",
+            ),
+        ),
+    )
