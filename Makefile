@@ -1,6 +1,6 @@
 # `make help` is the front door.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test unit lint bench chaos image sbom k8s migration clean
+.PHONY: help setup up down demo test unit lint bench chaos several image sbom k8s migration clean
 
 PEOPLE ?= 2000
 IMAGE ?= localhost/zhida:dev
@@ -54,6 +54,10 @@ sbom: setup  ## What the image is made of, CycloneDX 1.6, into .zhida/sbom.json
 
 k8s: setup  ## Everything on a true cluster: KUBECONFIG's, or the lab in ../shared/k8s-lab
 	@$(VENV)/python -W ignore -m deploy.kubernetes.trial.run
+
+several: setup  ## Two of each service and three brokers: one of each lost under load; backup and restore
+	$(VENV)/python -W ignore -m tests.several
+	$(VENV)/python -W ignore -m tests.several.restore
 
 migration: setup  ## A new migration from the models: make migration SERVICE=registry MESSAGE="..."
 	@$(VENV)/python -m deploy.local.migration "$(SERVICE)" "$(MESSAGE)"

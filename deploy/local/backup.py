@@ -65,7 +65,7 @@ def save(stack: Stack, folder: Path, *, hours: float) -> Manifest:
         epochs={name: stack.epochs.get(name, 0) for name in SERVICES},
         events_since=since,
         events={
-            name: archive_file.save(stack.amqp_uri, name, _file(folder, name), since)
+            name: archive_file.save(stack.owner_uri, name, _file(folder, name), since)
             for name in archive_file.exchanges()
         },
     )
@@ -87,11 +87,11 @@ def put_back(stack: Stack, folder: Path, services: Sequence[str]) -> None:
         _load(stack, name, folder)
     known = {series: last for name in SERVICES for series, last in _counted(stack, name)}
     for name in services:
-        restored.make_ready(name, stack.database_urls[name], stack.amqp_uri)
+        restored.make_ready(name, stack.database_urls[name], stack.owner_uri)
     if set(services) == set(SERVICES):
-        archive_file.forget(stack.amqp_uri)
+        archive_file.forget(stack.owner_uri)
     for exchange in archive_file.exchanges():
-        archive_file.fill(stack.amqp_uri, exchange, _file(folder, exchange), known)
+        archive_file.fill(stack.owner_uri, exchange, _file(folder, exchange), known)
 
 
 # -- databases --------------------------------------------------------------------------------

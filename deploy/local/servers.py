@@ -19,7 +19,7 @@ from deploy.local.broker import Broker
 from deploy.local.cluster import Cluster
 from deploy.local.programs import Program
 
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = int(os.environ.get("ZHIDA_PATIENCE", "120"))
 """For a machine with much else to do; on an idle one the servers take six seconds."""
 SERVICES = ("registry", "cases", "funding", "notify")
 

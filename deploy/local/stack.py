@@ -285,7 +285,9 @@ def _plan(before: Stack | None, replicas: int | None, brokers: int | None) -> St
 
 
 def _launch(keeper: Supervisor, stack: Stack, say: Say) -> None:
-    servers = [*stack.nodes, *([stack.cluster] if stack.cluster else [])]
+    servers: list[Broker | Cluster] = [*stack.nodes]
+    if stack.cluster is not None:
+        servers.append(stack.cluster)
     say("启动私有的 RabbitMQ 和 PostgreSQL" if servers else "使用外部给定的消息总线和数据库")
     for server in servers:
         home = Path(server.home).parent

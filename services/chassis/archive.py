@@ -8,6 +8,7 @@ as a gap in the sequence numbers and is fetched. The inbox drops what had taken 
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -176,11 +177,15 @@ def read_stream(amqp_uri: str, stream: str, since: datetime) -> Iterator[list[am
             arguments={"x-stream-offset": since.replace(tzinfo=None)},
         )
         ended = False
+        patience = time.monotonic() + _READ_PATIENCE_S
         while not ended:
-            amqp_io.drain(connection, _READ_PATIENCE_S)
+            amqp_io.drain(connection, 1.0)
             connection.heartbeat_check()
-            if not arrived:
-                raise amqp_io.NotConfirmed(f"the archive {stream} does not answer")
+            if not arrived:  # a part of a frame is no answer yet, and no silence either
+                if time.monotonic() > patience:
+                    raise amqp_io.NotConfirmed(f"the archive {stream} does not answer")
+                continue
+            patience = time.monotonic() + _READ_PATIENCE_S
             chunk = list(arrived)
             arrived.clear()
             ended = any(message.properties.get("message_id") == marker for message in chunk)

@@ -18,7 +18,6 @@ from services.chassis.service import work_queues
 from services.chassis.settings import RETRY_STEPS, parse_steps
 from services.contracts.events import Audience, event_types
 
-INBOUND = "bureaus.events"
 ARCHIVE_MAX_BYTES = 20_000_000_000
 _PUBLISH_AT_ONCE = 500
 _KEPT = ("content_type", "content_encoding", "message_id", "type")
@@ -65,7 +64,9 @@ def fill(amqp_uri: str, exchange: str, file: Path, known: Mapping[Series, int]) 
                 return 0
         publisher = amqp_io.ConfirmedPublisher(connection)
         for messages in _chunks(_read(file)):
-            triples = [(m, exchange, key) for m, key in messages if _is_known(m, exchange, known)]
+            triples = [
+                (m, *_way(exchange, key)) for m, key in messages if _is_known(m, exchange, known)
+            ]
             if len(publisher.publish(triples)) < len(triples):
                 raise amqp_io.NotConfirmed(f"the broker refused a part of {file.name}")
             count += len(triples)
@@ -79,7 +80,7 @@ def forget(amqp_uri: str) -> None:
 
     What bureaus sent stays. Everything is declared again when the services start.
     """
-    names = {topology.archive(exchange) for exchange in exchanges() if exchange != INBOUND}
+    names = {topology.archive(exchange) for exchange in exchanges() if exchange != topology.INBOUND}
     names |= {topology.published(name) for name in NAMES}
     for name in NAMES:
         for queue in work_queues(service_class(name), parse_steps(RETRY_STEPS)):
@@ -91,6 +92,11 @@ def forget(amqp_uri: str) -> None:
                 channel.queue_delete(name)
     finally:
         amqp_io.drop(connection)
+
+
+def _way(exchange: str, key: str) -> tuple[str, str]:
+    """Exchange and key that lead into the archive; bureaus' words lie there without a binding."""
+    return ("", topology.archive(exchange)) if exchange == topology.INBOUND else (exchange, key)
 
 
 def _is_known(message: amqp.Message, exchange: str, known: Mapping[Series, int]) -> bool:

@@ -104,4 +104,4 @@ def _accounts_changed_lately(uow: UnitOfWork) -> dict[UUID, datetime]:
         )
         .group_by(AccountChange.person_id)
     )
-    return {row[0]: row[1] for row in rows}
+    return {person_id: at for person_id, at in rows if at is not None}

@@ -16,23 +16,21 @@ from pathlib import Path
 HOME = Path(__file__).resolve().parents[2] / ".zhida" / "bench"
 os.environ.setdefault("ZHIDA_HOME", str(HOME))
 
-import json
 import secrets
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Any
 
+import msgspec
 import psycopg2
-from joserfc import jwe
-from joserfc.jwk import ECKey
-from kombu import Connection, Producer
 
-from deploy.local import stack
-from deploy.samples.death_notice import EVENT
+from deploy import bureaus as joining
+from deploy.local import keys, stack
+from deploy.samples.python import bureau
+from services.chassis.bureaus import Bureau
 from services.cli import sample_roster
 from services.cli.demo import applications, cast, evidence, money, story
 from services.cli.demo.world import World, eventually
@@ -58,13 +56,13 @@ def measure() -> dict[str, dict[str, Any]]:
         sample_roster.write(PEOPLE, SEED + 1, other)
         story._import(world, roster)
         story._settle_down(world)
-        bureau = Bureau(world, roster)
+        police = Police(world, roster)
         world.set_clock(money.COMPUTED_ON)
         world["funding_clerk"].ask(funding.OpenBatch(month=money.CYCLE))
-        cycle = bureau.under(lambda: money.compute(world, money.CYCLE))
+        cycle = police.under(lambda: money.compute(world, money.CYCLE))
         file_id = world["county_decider"].upload("registry", other)
         request = ImportRoster(file_id=file_id, first_month=story.FIRST_MONTH)
-        incoming = bureau.under(lambda: world["county_decider"].ask(request))
+        incoming = police.under(lambda: world["county_decider"].ask(request))
     finally:
         stack.down()
     return {
@@ -89,23 +87,26 @@ def figures(milliseconds: list[float]) -> dict[str, Any]:
     }
 
 
-class Bureau:
+class Police:
     """Public security: a broker user of its own, and people of the roster to tell of."""
 
     def __init__(self, world: World, roster: Path) -> None:
         assert world.stack.broker is not None
-        self._world = world
-        self._uri = world.stack.broker.add_user(
-            "public_security",
-            secrets.token_urlsafe(16),
-            vhost=story.vhost(world.stack),
-            configure="^$",
-            write="^bureaus\\.events$",
-            read="^$",
-            topics={"bureaus.events": ("^public_security\\.", "^$")},
+        police = Bureau(
+            name="public_security",
+            title="洪湖市公安局",
+            division=world.village[:6],
+            may_see=("person.registered",),
         )
-        public = story.keys.kept(stack.KEYS)["BUREAU_PUBLIC_KEY"]
-        self._key = ECKey.import_key(json.loads(public))
+        sheet = joining.add(
+            world.stack.broker.management(story.vhost(world.stack)),
+            police,
+            address=f"amqp://127.0.0.1:{world.stack.broker.amqp_port}",
+            public_key=keys.kept(stack.KEYS)["BUREAU_PUBLIC_KEY"],
+        )
+        self._sheet: dict[str, Any] = msgspec.to_builtins(sheet)
+        self._division = world.village
+        self._database = world.stack.database_urls["funding"]
         self._numbers: Iterator[str] = iter(
             dict.fromkeys(str(row["身份证号"]) for row in evidence.sheet(roster) if row["待遇项目"])
         )
@@ -113,57 +114,29 @@ class Bureau:
     def under(self, load: Callable[[], object]) -> list[float]:
         """Tell of deaths while the load lasts; the milliseconds until each was stopped."""
         sent: dict[str, float] = {}
-        with ThreadPoolExecutor(1) as pool, self._producer() as (producer, user):
+        with ThreadPoolExecutor(1) as pool:
             busy = pool.submit(load)
             while not busy.done():
                 began = time.time()
-                sent[self._tell(producer, user)] = began
+                sent[self._tell()] = began
                 time.sleep(max(0.0, EVERY_S - (time.time() - began)))
             busy.result()
         stopped = eventually("资金停发", lambda: self._stopped(set(sent)), patience_s=120)
         return [(stopped[event] - began) * 1000 for event, began in sent.items()]
 
-    @contextmanager
-    def _producer(self) -> Iterator[tuple[Producer, str]]:
-        options = {"confirm_publish": True, "connect_timeout": 5}
-        with Connection(self._uri, transport_options=options) as connection:
-            yield Producer(connection.channel()), connection.userid
-
-    def _tell(self, producer: Producer, user: str) -> str:
-        event_id, number = str(uuid.uuid4()), next(self._numbers)
-        header = {"alg": "ECDH-ES", "enc": "A256GCM", "kid": self._key.kid}
+    def _tell(self) -> str:
         body = {
-            "certificate_no": event_id,
-            "division": self._world.village,
-            "identity_number": jwe.encrypt_compact(header, number.encode(), self._key),
+            "certificate_no": secrets.token_hex(6),
+            "division": self._division,
+            "identity_number": bureau.sealed(self._sheet, next(self._numbers)),
             "died_on": DIED_ON,
         }
-        producer.publish(
-            json.dumps(body).encode(),
-            exchange="bureaus.events",
-            routing_key=f"{EVENT}.42.10.83.100.205",
-            content_type="application/json",
-            content_encoding="utf-8",
-            delivery_mode=2,
-            mandatory=True,
-            user_id=user,
-            message_id=event_id,
-            headers={
-                "cloudEvents:specversion": "1.0",
-                "cloudEvents:id": event_id,
-                "cloudEvents:source": "/public_security",
-                "cloudEvents:type": EVENT,
-                "cloudEvents:subject": event_id,
-                "cloudEvents:time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            },
-            timeout=10,
-            confirm_timeout=10,
-        )
-        return event_id
+        sent = bureau.send(self._sheet, "death_registered.v1", self._division, body)
+        return str(sent["event_id"])
 
     def _stopped(self, events: set[str]) -> dict[str, float] | None:
         """When each was stopped, once all are."""
-        url = self._world.stack.database_urls["funding"]
+        url = self._database
         with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
             cursor.execute(
                 "SELECT source_event_id, extract(epoch FROM pg_xact_commit_timestamp(xmin))"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 HOME = Path(__file__).resolve().parents[2] / ".zhida" / "several"
 os.environ["ZHIDA_HOME"] = str(HOME)
+os.environ.setdefault("ZHIDA_PATIENCE", "600")  # sixteen processes on a busy machine
 
 import argparse
 import json
@@ -391,7 +392,7 @@ def published_numbers(running: Stack) -> Counter[str]:
     for producer in NAMES:
         for exchange in topology.exchanges_of(producer):
             events = defaultdict(set)
-            for chunk in archive.read_stream(running.amqp_uri, topology.archive(exchange), since):
+            for chunk in archive.read_stream(running.owner_uri, topology.archive(exchange), since):
                 for message in chunk:
                     message.delivery_info["exchange"] = exchange
                     if label := label_of(message):
