@@ -10,6 +10,8 @@ missing_packages() {
     sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' deploy/local/packages.txt |
     while read -r package; do
         state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+        # npm also comes with a nodejs from elsewhere, which Debian's npm would not stand beside
+        [ "$package" != npm ] || ! command -v npm >/dev/null 2>&1 || continue
         [ "$state" = installed ] || printf '%s ' "$package"
     done
 }

@@ -20,7 +20,7 @@ from services.cases import (
     reviews,
     stock,
 )
-from services.chassis import audit_chain
+from services.chassis import audit_chain, replay
 from services.chassis.service import PUBLIC, Service, command, every, project, query, react
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Role
@@ -66,6 +66,7 @@ from services.contracts.commands.cases import (
     SupplyMaterial,
 )
 from services.contracts.events.base import AuditAnchored
+from services.contracts.events.bureaus import ReplayRequested
 from services.contracts.events.funding import (
     CycleLocked,
     EntitlementEnded,
@@ -358,3 +359,13 @@ class CasesService(Service):
     def load_calendar(self, uow: UnitOfWork, request: LoadCalendar) -> LoadedCalendar:
         """The State Council's notice of a year."""
         return calendar_notices.load(uow, request)
+
+    @react(ReplayRequested)
+    def on_replay_requested(self, uow: UnitOfWork, events: list[ReplayRequested]) -> None:
+        """A bureau wants to hear again what it may see."""
+        replay.note(uow, events)
+
+    @every(seconds=2)
+    def serve_replays(self, uow: UnitOfWork) -> None:
+        """Send a slice of what bureaus want to hear again."""
+        replay.serve(uow)

@@ -157,8 +157,9 @@ def _belongs(
     return label is not None and any(gap.holds(*label) for gap in only)
 
 
-def read_stream(amqp_uri: str, stream: str, since: datetime) -> Iterator[list[amqp.Message]]:
-    """The messages of an archive from ``since`` to its present end, in order, in chunks.
+def read_stream(amqp_uri: str, stream: str, since: datetime | int) -> Iterator[list[amqp.Message]]:
+    """The messages of an archive from ``since`` (a moment, or an offset) to its present end, in
+    order, in chunks.
 
     The end is a marker of our own, so that a slow broker is not taken for the end and a busy one
     does not keep us for ever.
@@ -174,7 +175,9 @@ def read_stream(amqp_uri: str, stream: str, since: datetime) -> Iterator[list[am
         channel.basic_consume(
             stream,
             callback=arrived.append,
-            arguments={"x-stream-offset": since.replace(tzinfo=None)},
+            arguments={
+                "x-stream-offset": since if isinstance(since, int) else since.replace(tzinfo=None)
+            },
         )
         ended = False
         patience = time.monotonic() + _READ_PATIENCE_S

@@ -22,6 +22,33 @@ def create() -> None:
         sa.PrimaryKeyConstraint("queue", "exchange", "type", "county", name=op.f("pk_arrival")),
     )
     op.create_table(
+        "replay",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("bureau", sa.String(), nullable=False),
+        sa.Column("division", sa.String(), nullable=False),
+        sa.Column("from_date", sa.Date(), nullable=False),
+        sa.Column("types", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("positions", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("sent", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column(
+            "requested_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("clock_timestamp()"),
+            nullable=False,
+        ),
+        sa.Column("served_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_replay")),
+    )
+    op.create_index(
+        "ix_replay_waiting",
+        "replay",
+        ["served_at"],
+        unique=False,
+        postgresql_where=sa.text("finished_at IS NULL"),
+    )
+    op.create_index("ix_replay_bureau", "replay", ["bureau", "requested_at"], unique=False)
+    op.create_table(
         "audit",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column(

@@ -60,7 +60,7 @@ class Bureau(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def patterns(self) -> tuple[str, ...]:
         """``may_see`` in full: ``entity.verb.v1``."""
-        return tuple(_full(pattern) for pattern in self.may_see)
+        return tuple(full(pattern) for pattern in self.may_see)
 
     def exchanges(self) -> dict[str, list[str]]:
         """Which patterns apply to which exchange (those with an event that matches)."""
@@ -87,13 +87,6 @@ class Bureau(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             mine.append((queue, declared.exchange(), f"{declared.name}.{self.name}.#"))
         return mine
 
-    def sees(self, exchange: str, routing_key: str) -> bool:
-        """Whether an event that went through ``exchange`` is for its eyes (a replay asks this)."""
-        return any(
-            bound == exchange and queue == self.queue and topology.matches(key, routing_key)
-            for queue, bound, key in self.bindings()
-        )
-
     def may_say(self) -> list[EventType]:
         """The types it may send, from the contracts."""
         return [
@@ -110,7 +103,8 @@ class Bureau(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return declared.name
 
 
-def _full(pattern: str) -> str:
+def full(pattern: str) -> str:
+    """``entitlement.*`` → ``entitlement.*.v1``. Raises ``Invalid``."""
     found = _PATTERN.fullmatch("*.*" if pattern == "*" else pattern)
     if found is None:
         raise Invalid(

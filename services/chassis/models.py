@@ -134,6 +134,30 @@ class ArrivalRow(ChassisBase):
     seen: Mapped[Any] = mapped_column(INT8MULTIRANGE)
 
 
+class ReplayRow(ChassisBase):
+    """A bureau's wish to hear again what it may see, and how far it has been served.
+
+    ``positions`` maps an exchange to the next offset of its archive.
+    """
+
+    __tablename__ = "replay"
+    __table_args__ = (
+        Index("ix_replay_waiting", "served_at", postgresql_where=text("finished_at IS NULL")),
+        Index("ix_replay_bureau", "bureau", "requested_at"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    bureau: Mapped[str]
+    division: Mapped[str]
+    from_date: Mapped[date]
+    types: Mapped[list[str]] = mapped_column(JSONB)
+    positions: Mapped[dict[str, Any]]
+    sent: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    requested_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    served_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
 class CommandRow(ChassisBase):
     """The first answer to each idempotency key."""
 

@@ -57,7 +57,8 @@ def doctor(as_json: Json = False) -> None:
 def _packages() -> Iterator[Finding]:
     listed = files("deploy.local").joinpath("packages.txt").read_text(encoding="utf-8")
     names = [line.partition("#")[0].strip() for line in listed.splitlines()]
-    wanted = [name for name in names if name]
+    # npm also comes with a nodejs from elsewhere, as in bootstrap.sh
+    wanted = [name for name in names if name and not (name == "npm" and shutil.which("npm"))]
     if shutil.which("dpkg-query") is None:
         yield Finding(name="系统软件包", ok=None, seen="不是 Debian 系统，未检查")
         return

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from services.chassis import audit_chain
+from services.chassis import audit_chain, replay
 from services.chassis.service import WORKERS, Service, command, every, project, query, react
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Role
 from services.contracts.commands import funding as c
+from services.contracts.events.bureaus import ReplayRequested
 from services.contracts.events.cases import AssessmentRequested, CaseDecided, CasesAuditAnchored
 from services.contracts.events.registry import (
     HouseholdRecorded,
@@ -276,3 +277,13 @@ class FundingService(Service):
     def list_recoveries(self, uow: UnitOfWork, request: c.ListRecoveries) -> list[c.RecoveryView]:
         """Recoveries."""
         return recoveries.list_all(uow, request)
+
+    @react(ReplayRequested)
+    def on_replay_requested(self, uow: UnitOfWork, events: list[ReplayRequested]) -> None:
+        """A bureau wants to hear again what it may see."""
+        replay.note(uow, events)
+
+    @every(seconds=2)
+    def serve_replays(self, uow: UnitOfWork) -> None:
+        """Send a slice of what bureaus want to hear again."""
+        replay.serve(uow)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.chassis import replay
 from services.chassis.service import ANYONE, PUBLIC, Chassis, Service, command, every, query, react
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Role
@@ -57,7 +58,7 @@ from services.contracts.commands.registry import (
     ToldAgain,
     UndoImport,
 )
-from services.contracts.events.bureaus import DeathRegistered, DeathRevoked
+from services.contracts.events.bureaus import DeathRegistered, DeathRevoked, ReplayRequested
 from services.contracts.events.funding import (
     EntitlementEnded,
     EntitlementGranted,
@@ -368,3 +369,13 @@ class RegistryService(Service):
     def measure(self, uow: UnitOfWork) -> None:
         """Bring the gauges up to date."""
         metrics.measure(uow)
+
+    @react(ReplayRequested, refuse=bureaus.refuse)
+    def on_replay_requested(self, uow: UnitOfWork, events: list[ReplayRequested]) -> None:
+        """A bureau wants to hear again what it may see."""
+        bureaus.on_replay_requested(uow, events)
+
+    @every(seconds=2)
+    def serve_replays(self, uow: UnitOfWork) -> None:
+        """Send a slice of what bureaus want to hear again."""
+        replay.serve(uow)

@@ -3,6 +3,7 @@
 from services.portal.rooms import (
     account_changes,
     cases,
+    developers,
     disbursements,
     front_door,
     households,
@@ -15,6 +16,7 @@ from services.portal.rooms import (
 
 ROOMS = (
     front_door.room,
+    developers.room,
     workbench.room,
     intake.room,
     cases.room,

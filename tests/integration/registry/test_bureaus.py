@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,11 +14,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import amqp
+import msgspec
 import psycopg2
 import pytest
 from joserfc import jwe
@@ -37,6 +40,8 @@ from services.contracts.errors import Conflict, Invalid
 from tests.builders.roster import identity
 from tests.fixtures.services import KEYS, migrated_template
 from tests.integration.chassis.bus import eventually
+
+pytestmark = pytest.mark.timeout(600)
 
 ROOT = Path(__file__).resolve().parents[3]
 TOWN = "421083108"
@@ -69,15 +74,18 @@ class City:
     uri: str
     database_url: str
     broker: Management
+    file: Path
 
     def join(self, bureau: Bureau) -> Sheet:
         """Add a bureau as the command does; its user is made anew, so the sheet has a password."""
         with suppress(Exception):
             self.broker.ask("DELETE", "users", bureau.user(self.broker.vhost))
         address = f"amqp://127.0.0.1:{self.servers.broker.amqp_port}"
-        return joining.add(
+        joined = joining.add(
             self.broker, bureau, address=address, public_key=KEYS["BUREAU_PUBLIC_KEY"]
         )
+        joining.write_entry(self.file, bureau)
+        return joined
 
     def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """What stands in registry's database."""
@@ -122,9 +130,10 @@ def user_of(servers: Servers, uri: str, name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def city(servers: Servers) -> Iterator[City]:
+def city(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
     """Registry running in a process of its own, under its own broker user of least privilege."""
     (port,) = free_ports(1)
+    file = tmp_path_factory.mktemp("city") / "bureaus.toml"
     with (
         servers.broker.scratch_vhost() as uri,
         servers.cluster.scratch_database("registry", migrated_template(servers, "registry")) as url,
@@ -140,6 +149,7 @@ def city(servers: Servers) -> Iterator[City]:
                 "ZHIDA_MODE": "test",
                 "HEALTH_ADDRESS": f"127.0.0.1:{port}",
                 "BUREAU_EVENTS_PER_SECOND": "400",
+                "ZHIDA_BUREAUS": str(file),
             },
         )
 
@@ -152,12 +162,12 @@ def city(servers: Servers) -> Iterator[City]:
                 return False
 
         try:
-            eventually(ready, 90)
+            eventually(ready, 240)
             with connected(uri) as connection, connection.channel() as channel:
                 for exchange in ("cases.events", "funding.events", "registry.internal"):
                     topology.declare_exchange(channel, exchange, archive_max_bytes=20_000_000_000)
             vhost = uri.rpartition("/")[2]
-            yield City(servers, uri, url, servers.broker.management(vhost))
+            yield City(servers, uri, url, servers.broker.management(vhost), file)
         finally:
             process.kill()
             process.wait()
@@ -226,7 +236,7 @@ def answered(sheet: Sheet, queue: str, event_id: str) -> dict[str, Any]:
         seen.extend(take(sheet, queue))
         return next((each for each in seen if each.get("event_id") == event_id), None)
 
-    answer: dict[str, Any] = eventually(found, 60)
+    answer: dict[str, Any] = eventually(found, 120)
     return answer
 
 
@@ -604,6 +614,142 @@ def test_a_flood_is_refused_by_the_broker_and_harms_nobody(
         with connected(city.uri) as connection, connection.channel() as channel:
             for name in queue.all_names():
                 channel.queue_delete(name)
+
+
+# -- a bureau's own program --------------------------------------------------------------------
+
+SAMPLES = ROOT / "deploy" / "samples"
+
+
+@dataclass
+class Program:
+    """A sample client in a folder of its own: its libraries, a sheet, nothing else of ours."""
+
+    command: list[str]
+    folder: Path
+
+    def __call__(self, *words: str, typed: str = "") -> list[dict[str, Any]]:
+        """Run it to its end; the JSON lines it printed."""
+        done = subprocess.run(
+            [*self.command, "sheet.json", *words],
+            cwd=self.folder,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.folder)},
+            input=typed,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == 0, (words, done.stderr)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(params=["python", "node"])
+def program(request: pytest.FixtureRequest, tmp_path: Path) -> Program:
+    """The sample, copied away from our code."""
+    if request.param == "python":
+        shutil.copy(SAMPLES / "python" / "bureau.py", tmp_path)
+        return Program([sys.executable, "-I", "bureau.py"], tmp_path)
+    for name in ("bureau.mjs", "package.json", "package-lock.json"):
+        shutil.copy(SAMPLES / "node" / name, tmp_path)
+    subprocess.run(
+        ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        timeout=110,
+    )
+    return Program(["node", "bureau.mjs"], tmp_path)
+
+
+def _told(city: City, numbers: range) -> None:
+    """Registry tells of new people, numbered as its relay does."""
+    key = "person.registered.v1"
+    with connected(city.uri) as connection:
+        messages = []
+        for number in numbers:
+            event_id = str(uuid.uuid4())
+            headers = {
+                "cloudEvents:specversion": "1.0",
+                "cloudEvents:id": event_id,
+                "cloudEvents:source": "/zhida/registry",
+                "cloudEvents:type": key,
+                "cloudEvents:time": datetime.now(UTC).isoformat(),
+                "cloudEvents:sequence": f"421083:{number}",
+            }
+            message = amqp.Message(
+                json.dumps({"n": number}),
+                content_type="application/json",
+                delivery_mode=2,
+                message_id=event_id,
+                type=key,
+                application_headers=headers,
+            )
+            messages.append((message, "registry.events", f"{key}.42.10.83.108.{number % 999:03}"))
+        assert len(amqp_io.ConfirmedPublisher(connection).publish(messages)) == len(messages)
+
+
+def test_a_bureaus_own_program_receives_misses_replays_and_sends(
+    city: City, program: Program, request: pytest.FixtureRequest
+) -> None:
+    """Given the sheet alone: it takes each event once, sees what never came, gets it by a replay,
+    tells of a death and hears that it was taken, and reads why another was not."""
+    police = city.join(POLICE)
+    take(police, police.queue)
+    sheet = program.folder / "sheet.json"
+    sheet.write_bytes(msgspec.json.encode(police))
+    assert program("receive", "events", "--idle", "0.5") == [{"stored": 0}]
+    first = 1000 if "node" in request.node.name else 5000
+    _told(city, range(first, first + 20))
+    assert program("receive", "events", "--idle", "1") == [{"stored": 20}]
+    _told(city, range(first + 20, first + 30))
+    assert len(take(police, police.queue)) == 10  # lost on their way into the bureau's systems
+    _told(city, range(first + 30, first + 40))
+    program("receive", "events", "--idle", "1")
+    (gap,) = program("gaps", "events")
+    assert gap == {
+        "type": "person.registered.v1",
+        "county": "421083",
+        "missing": list(range(first + 20, first + 30)),
+    }
+
+    today = datetime.now(UTC).date() - timedelta(days=1)
+    (asked,) = program("replay", "--since", today.isoformat(), "--type", "person.registered")
+
+    def replayed() -> Any:
+        said = program("receive", "events", "--idle", "1")
+        ends = [line["replayed"] for line in said if "replayed" in line]
+        return any(end["request"] == asked["event_id"] for end in ends)
+
+    eventually(replayed, 240)
+    assert program("gaps", "events") == []
+    stored = [json.loads(line) for line in (program.folder / "events").read_text().splitlines()]
+    ids = [event["id"] for event in stored]
+    assert len(ids) == len(set(ids))
+    mine = {
+        e["data"]["n"]: e["replayed"] for e in stored if first <= e["data"].get("n", 0) < first + 40
+    }
+    assert {n for n, again in mine.items() if again} == set(range(first + 20, first + 30))
+    assert set(mine) == set(range(first, first + 40))
+
+    dead = ("--certificate", "GA-9", "--died-on", "2026-09-20", "--division", VILLAGE)
+    (good,) = program("death", *dead, typed=identity(first // 100))
+    (bad,) = program("death", *dead, typed="421083195503070010")
+
+    def answered_both() -> Any:
+        program("receive", "events", "--idle", "0.5")
+        answers = (program.folder / "events").read_text()
+        return good["event_id"] in answers
+
+    eventually(answered_both, 120)
+    seen: list[dict[str, Any]] = []
+
+    def refused() -> Any:
+        seen.extend(program("refusals"))
+        return [each for each in seen if each["event_id"] == bad["event_id"]]
+
+    (refusal,) = eventually(refused, 120)
+    assert (refusal["code"], refusal["field"]) == ("bad_identity_number", "identity_number")
 
 
 # -- joining and leaving ----------------------------------------------------------------------
