@@ -67,8 +67,9 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
         """This node as the first of a cluster of so many, and the others beside it."""
         first = msgspec.structs.replace(self, clustered=count > 1)
         made = [first]
+        free = iter(free_ports(4 * (count - 1)))  # at once: two calls may give one port twice
         for number in range(2, count + 1):
-            amqp, management, prometheus, distribution = free_ports(4)
+            amqp, management, prometheus, distribution = (next(free) for _ in range(4))
             made.append(
                 msgspec.structs.replace(
                     first,
