@@ -22,6 +22,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from services.chassis.models import ColumnTypes, new_metadata
+from services.chassis.tracing import current_traceparent
 
 
 class Base(ColumnTypes, DeclarativeBase):
@@ -114,6 +115,8 @@ class FactRow(Base):
     kind: Mapped[str]
     body: Mapped[dict[str, Any]]
     at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    traceparent: Mapped[str | None] = mapped_column(default=current_traceparent)
+    """Under which span it was written: the way from a case to its traces."""
 
 
 class NoticeRow(Base):

@@ -8,16 +8,30 @@ from collections.abc import Sequence
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, literal, or_, select, true, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    true,
+    tuple_,
+)
 
 from services.cases import casework, catalogue, people_at_hand, views, working_calendar
 from services.cases.applications import OPEN
 from services.cases.domain.case import State
 from services.cases.domain.catalogue import Item, Route, StepCode, Unit
 from services.cases.domain.judgment import LEVEL_LABELS
-from services.cases.models import CaseRow, HeldBenefitRow, Person
+from services.cases.models import CaseRow, FactRow, HeldBenefitRow, Person
+from services.chassis import tracing
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands import cases as c
+from services.contracts.commands.common import Traced
 from services.contracts.errors import Invalid, NotFound
 
 NO_LIMIT = date(9999, 12, 31)
@@ -153,6 +167,28 @@ def read_case(uow: UnitOfWork, query: c.ReadCase) -> c.CaseView:
     if case_id is None:
         raise NotFound("没有这个案件", field="case_no", advice="请核对受理编号")
     return views.show(uow, casework.load(uow, case_id, to_change=False))
+
+
+def trace_case(uow: UnitOfWork, query: c.TraceCase) -> c.CaseTraces:
+    """The spans that wrote a case's facts."""
+    try:
+        named = CaseRow.id == UUID(query.case)
+    except ValueError:
+        named = CaseRow.case_no == query.case
+    row = uow.session.scalars(select(CaseRow).where(named)).one_or_none()
+    if row is None:
+        raise NotFound("没有这个案件", field="case", advice="请核对受理编号")
+    uow.require(row.division)
+    facts = uow.session.execute(
+        select(FactRow.kind, FactRow.at, FactRow.traceparent)
+        .where(FactRow.case_id == row.id, FactRow.traceparent.is_not(None))
+        .order_by(FactRow.number)
+    )
+    traced = []
+    for kind, at, traceparent in facts:
+        trace_id, span_id = tracing.parts(traceparent or "")
+        traced.append(Traced(service="cases", what=kind, at=at, trace_id=trace_id, span_id=span_id))
+    return c.CaseTraces(case_id=row.id, case_no=row.case_no, facts=tuple(traced))
 
 
 # -- intake --------------------------------------------------------------------------------------
@@ -315,17 +351,29 @@ def _route_view(item: Item, route: Route, division: str, today: date) -> c.Route
     )
 
 
-def overdue_by_state(uow: UnitOfWork) -> dict[str, int]:
-    """For the metrics: open cases by state, and how many limits have passed."""
-    late = case((CaseRow.due_on < uow.today(), 1), else_=0)
+def open_by_state(uow: UnitOfWork) -> dict[str, int]:
+    """For the metrics: open cases by state."""
     rows = uow.session.execute(
-        select(CaseRow.state, func.count(), func.sum(late))
+        select(CaseRow.state, func.count())
         .where(CaseRow.state.in_(_UNFINISHED))
         .group_by(CaseRow.state)
     )
-    counts = dict.fromkeys(_UNFINISHED, 0)
-    overdue = 0
-    for state, count, passed in rows:
-        counts[state] = count
-        overdue += int(passed or 0)
-    return counts | {"overdue": overdue}
+    return dict.fromkeys(_UNFINISHED, 0) | dict(rows.tuples().all())
+
+
+def open_by_limit(uow: UnitOfWork) -> dict[str, int]:
+    """For the metrics: open cases whose limit runs, by how near it is."""
+    today = uow.today()
+    rows = uow.session.execute(
+        select(
+            case(
+                (CaseRow.due_on < today, "passed"),
+                (CaseRow.warn_on <= today, "near"),
+                else_="far",
+            ),
+            func.count(),
+        )
+        .where(CaseRow.state.in_(_UNFINISHED), CaseRow.due_on.is_not(None))
+        .group_by(text("1"))
+    )
+    return {"passed": 0, "near": 0, "far": 0} | dict(rows.tuples().all())

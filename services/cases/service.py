@@ -21,13 +21,23 @@ from services.cases import (
     stock,
 )
 from services.chassis import audit_chain, replay
-from services.chassis.service import PUBLIC, Service, command, every, project, query, react
+from services.chassis.service import (
+    OBSERVERS,
+    PUBLIC,
+    Service,
+    command,
+    every,
+    project,
+    query,
+    react,
+)
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Role
 from services.contracts.commands.cases import (
     AcceptApplication,
     CalendarYear,
     CasePage,
+    CaseTraces,
     CaseView,
     CompletePapers,
     CorrectDecision,
@@ -64,6 +74,7 @@ from services.contracts.commands.cases import (
     ResolveObjection,
     ServeDecision,
     SupplyMaterial,
+    TraceCase,
 )
 from services.contracts.events.base import AuditAnchored
 from services.contracts.events.bureaus import ReplayRequested
@@ -327,6 +338,11 @@ class CasesService(Service):
     def read_case(self, uow: UnitOfWork, request: ReadCase) -> CaseView:
         """A case."""
         return queries.read_case(uow, request)
+
+    @query(TraceCase, roles=OBSERVERS)
+    def trace_case(self, uow: UnitOfWork, request: TraceCase) -> CaseTraces:
+        """The spans a case was worked on in."""
+        return queries.trace_case(uow, request)
 
     @query(ListCases, roles=READERS)
     def list_cases(self, uow: UnitOfWork, request: ListCases) -> CasePage:

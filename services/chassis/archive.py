@@ -204,7 +204,7 @@ MARKER = "zhida.marker"
 
 def _copy(message: amqp.Message, **headers: Any) -> amqp.Message:
     body = message.body.encode() if isinstance(message.body, str) else bytes(message.body)
-    kept = ("content_type", "content_encoding", "message_id", "type")
+    kept = ("content_type", "content_encoding", "message_id", "type", "priority")
     old = {k: v for k, v in (message.headers or {}).items() if not k.startswith("x-stream")}
     for death in old.get("x-death") or ():
         if death.get("reason") == "delivery_limit" and death.get("exchange"):

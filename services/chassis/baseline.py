@@ -189,6 +189,26 @@ def create() -> None:
     )
     op.create_index("ix_outbox_subject", "outbox", ["subject", "id"], unique=False)
     op.create_table(
+        "span",
+        sa.Column("trace_id", sa.String(), nullable=False),
+        sa.Column("span_id", sa.String(), nullable=False),
+        sa.Column("parent_id", sa.String(), nullable=True),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("caller", sa.String(), nullable=True),
+        sa.Column("events", sa.Integer(), nullable=False),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "ended_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("clock_timestamp()"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("trace_id", "span_id", name=op.f("pk_span")),
+    )
+    op.create_index("ix_span_started", "span", ["started_at"], unique=False)
+    op.create_table(
         "subscription",
         sa.Column("queue", sa.String(), nullable=False),
         sa.Column("filled_at", sa.DateTime(timezone=True), nullable=True),

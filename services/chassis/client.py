@@ -18,7 +18,7 @@ from nameko.exceptions import RpcTimeout, UnknownService
 from nameko.standalone.rpc import ClusterRpcProxy
 
 from services.chassis import amqp_io
-from services.chassis.tracing import current_traceparent
+from services.chassis.tracing import current_caller, current_traceparent
 from services.contracts.commands.common import DescribeFile, DownloadChunk, FileView, UploadChunk
 from services.contracts.errors import Unavailable, from_dict
 from services.contracts.ids import new_id
@@ -71,6 +71,7 @@ class Client:
             "idempotency_key": key,
             "purpose": purpose,
             "traceparent": current_traceparent(),
+            "caller": current_caller(),
         }
         answer = self._exchange(
             service or request.service(),

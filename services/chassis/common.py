@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from services.chassis import files
+from sqlalchemy import text
+
+from services.chassis import files, metrics
 from services.chassis.clock import ZONE, machine_now
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.common import (
@@ -66,3 +68,22 @@ def download_chunk(uow: UnitOfWork, query: DownloadChunk) -> bytes:
     if query.number == 0:
         uow.audit("file.downloaded", "file", row.id, name=row.name)
     return files.chunk(uow, row.id, query.number)
+
+
+_OUTBOX = """
+SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(time)), 0)
+FROM (SELECT time FROM outbox ORDER BY id LIMIT 100000) AS o
+"""
+_STANDS = "SELECT to_regclass('alembic_version') IS NOT NULL"
+_REVISION = "SELECT version_num FROM alembic_version"
+
+
+def measure(uow: UnitOfWork) -> None:
+    """What the database knows of the bus and of itself. Counts 100,000 waiting events at most."""
+    service = uow.settings.service
+    pending, oldest = uow.session.execute(text(_OUTBOX)).one()
+    metrics.OUTBOX_PENDING.labels(service).set(pending)
+    metrics.OUTBOX_OLDEST_SECONDS.labels(service).set(float(oldest))
+    if uow.session.scalar(text(_STANDS)):
+        for revision in uow.session.scalars(text(_REVISION)):
+            metrics.SCHEMA.labels(service, revision).set(1)

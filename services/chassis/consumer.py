@@ -23,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.chassis import amqp_io, door, inbox, metrics, topology
 from services.chassis.archive import Upkeep
+from services.chassis.arrivals import ORIGIN_EXCHANGE
 from services.chassis.inbox import Delivery, Malformed
 from services.chassis.logs import get_logger
 
@@ -78,6 +79,7 @@ class Consumer:
                 session = _Session(self, connection)
                 session.look()
                 self.connected = True
+                metrics.CONSUMING.labels(*self.labels).set(1)
                 failures = 0
                 session.consume()
             except (amqp.AMQPError, OSError, SQLAlchemyError, amqp_io.NotConfirmed) as error:
@@ -91,6 +93,7 @@ class Consumer:
                 failures += 1
             finally:
                 self.connected = False
+                metrics.CONSUMING.labels(*self.labels).set(0)
                 if connection is not None:
                     amqp_io.drop(connection)
 
@@ -307,7 +310,7 @@ class _Session:
             headers[door.ORIGIN_KEY] = door.routing_key(message)
             if user := message.properties.get("user_id"):
                 headers[door.ORIGIN_USER] = user
-        kept = ("content_type", "content_encoding", "message_id", "type")
+        kept = ("content_type", "content_encoding", "message_id", "type", "priority")
         copy = amqp.Message(
             _body(message),
             delivery_mode=2,
@@ -337,7 +340,14 @@ def _decode(message: amqp.Message) -> Delivery:
         _body(message),
         headers,
         headers.get(door.ORIGIN_USER) if moved else properties.get("user_id"),
+        lane=_lane(message),
     )
+
+
+def _lane(message: amqp.Message) -> inbox.Lane:
+    if ORIGIN_EXCHANGE in (message.headers or {}):
+        return "refilled"
+    return "bulk" if message.properties.get("priority") == inbox.BULK_PRIORITY else "interactive"
 
 
 def _serialization(failure: BaseException) -> bool:

@@ -8,6 +8,8 @@ from sqlalchemy import Engine, create_engine, make_url
 
 STATEMENT_TIMEOUT_MS = 120_000
 LOCK_TIMEOUT_MS = 10_000
+POOL_SIZE = 8
+POOL_OVERFLOW = 8
 
 
 def engine(database_url: str, *, application: str = "zhida", **options: Any) -> Engine:

@@ -23,7 +23,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 
-from services.chassis import audit, metrics, tracing
+from services.chassis import audit, metrics, spans, tracing
 from services.chassis.actors import ActorVerifier
 from services.chassis.logs import get_logger
 from services.chassis.models import CommandRow
@@ -84,14 +84,16 @@ class Endpoint:
         service, method = foundation.settings.service, self.request.method()
         started = time.monotonic()
         outcome = "ok"
+        in_flight = metrics.REQUESTS_IN_FLIGHT.labels(service)
+        in_flight.inc()
         try:
-            with tracing.span(f"{service}.{method}", context.get("traceparent")):
+            with tracing.span(f"{service}.{method}", context.get("traceparent")) as span:
                 if self.child and home is not None:
                     self._admit(foundation, context)
                     answer = _in_child(home, method, body, context)
                     outcome = answer["error"]["code"] if "error" in answer else "ok"
                     return answer
-                return {"ok": self._transact(foundation, handle, body, context)}
+                return {"ok": self._transact(foundation, handle, body, context, span)}
         except ZhidaError as error:
             outcome = error.code
             return {"error": error.as_dict()}
@@ -111,6 +113,7 @@ class Endpoint:
             )
             return {"error": fault.as_dict()}
         finally:
+            in_flight.dec()
             metrics.REQUESTS.labels(service, method, outcome).inc()
             metrics.REQUEST_SECONDS.labels(service, method).observe(time.monotonic() - started)
 
@@ -120,6 +123,7 @@ class Endpoint:
         handle: Callable[[UnitOfWork, Any], Any],
         body: dict[str, Any],
         context: dict[str, Any],
+        span: tracing.Span,
     ) -> Any:
         actor = self._admit(foundation, context)
         _refuse_nul(body, [])
@@ -130,9 +134,14 @@ class Endpoint:
         with foundation.begin(actor) as uow:
             if actor.has(Role.AUDITOR) and not self.writes and self.access is not PUBLIC:
                 audit.look(uow, request)
-            key = context.get("idempotency_key")
-            if not self.writes or not key or not self.keep_answer:
+            if not self.writes:
                 return msgspec.to_builtins(handle(uow, request))
+            caller = context.get("caller")
+            key = context.get("idempotency_key")
+            if not key or not self.keep_answer:
+                answer = msgspec.to_builtins(handle(uow, request))
+                spans.keep(uow.session, span, "command", caller=caller)
+                return answer
             known = self._claim(uow, str(key), body)
             if known is not None:
                 return known["answer"]
@@ -142,6 +151,7 @@ class Endpoint:
                 .where(CommandRow.key == str(key))
                 .values(answer={"answer": answer})
             )
+            spans.keep(uow.session, span, "command", caller=caller)
             return answer
 
     def _admit(self, foundation: Foundation, context: dict[str, Any]) -> Actor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
 
 import msgspec
 from sqlalchemy import text
@@ -12,6 +14,12 @@ from sqlalchemy.orm import Session
 
 from services.chassis.uow import UnitOfWork
 from services.contracts.events import Event, event_type
+
+Lane = Literal["interactive", "bulk", "refilled"]
+"""How an event came: on its own, with mass work (which lets others go first), from an archive."""
+
+BULK_PRIORITY = 0
+"""The AMQP priority that marks mass work; others carry none. Quorum queues treat both alike."""
 
 Handler = Callable[[UnitOfWork, list[Event]], None]
 
@@ -35,10 +43,19 @@ class Delivery:
     event: Event
     traceparent: str | None
     origin_user: str | None
+    time: datetime | None = None
+    """When the change was made that it tells of."""
+    lane: Lane = "interactive"
 
 
 def decode(
-    message_id: object, type_name: object, body: bytes, headers: dict[str, object], user: object
+    message_id: object,
+    type_name: object,
+    body: bytes,
+    headers: dict[str, object],
+    user: object,
+    *,
+    lane: Lane = "interactive",
 ) -> Delivery:
     """Read a delivery. Raises ``Malformed`` naming what is wrong."""
     try:
@@ -59,7 +76,18 @@ def decode(
         event=event,
         traceparent=str(traceparent) if traceparent else None,
         origin_user=str(user) if user else None,
+        time=_time(headers.get("cloudEvents:time")),
+        lane=lane,
     )
+
+
+def _time(given: object) -> datetime | None:
+    """A moment with its zone; ``None`` for what is none (a bureau's word decides nothing here)."""
+    try:
+        moment = datetime.fromisoformat(str(given))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 def claim(session: Session, subscription: str, ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:

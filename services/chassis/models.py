@@ -172,6 +172,28 @@ class CommandRow(ChassisBase):
     at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class SpanRow(ChassisBase):
+    """What was done under which trace: see ``spans``. Ids in hexadecimal as in ``traceparent``.
+
+    ``caller`` is what asked (a page, a shell); ``events`` how many a batch held, ``sent_at`` when
+    the first of them was written.
+    """
+
+    __tablename__ = "span"
+    __table_args__ = (Index("ix_span_started", "started_at"),)
+
+    trace_id: Mapped[str] = mapped_column(primary_key=True)
+    span_id: Mapped[str] = mapped_column(primary_key=True)
+    parent_id: Mapped[str | None]
+    kind: Mapped[str]
+    name: Mapped[str]
+    caller: Mapped[str | None]
+    events: Mapped[int] = mapped_column(Integer)
+    sent_at: Mapped[datetime | None]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
 class AuditRow(ChassisBase):
     """Who did or looked at what, and why. Append-only (a trigger refuses change)."""
 

@@ -70,6 +70,7 @@ class Envelope(NamedTuple):
     traceparent: str | None
     time: datetime
     body: bytes
+    bulk: bool = False
 
 
 def headers(service: str, row: Envelope) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import psycopg2
 from kombu import Connection
 from psycopg2.extras import execute_values
 
-from services.chassis import amqp_io, metrics, outbox, topology
+from services.chassis import amqp_io, inbox, metrics, outbox, topology
 from services.chassis.logs import get_logger
 from services.chassis.uow import Foundation
 
@@ -51,12 +51,12 @@ WITH urgent AS (
     WHERE o.bulk AND o.id < u.id AND o.id <> ALL(%(in_flight)s)
 )
 SELECT id, event_id::text, type, exchange, routing_key, subject, county, sequence, traceparent,
-       time, body
+       time, body, bulk
 FROM outbox WHERE id IN (SELECT id FROM urgent UNION ALL SELECT id FROM earlier) ORDER BY id
 """
 _TAKE_BULK = """
 SELECT id, event_id::text, type, exchange, routing_key, subject, county, sequence, traceparent,
-       time, body
+       time, body, bulk
 FROM outbox WHERE id <> ALL(%(in_flight)s) ORDER BY id LIMIT %(batch)s
 """
 _FORGET = "DELETE FROM outbox WHERE id = ANY(%s)"
@@ -155,7 +155,7 @@ class Relay:
             while not self._stopping:
                 now = time.monotonic()
                 if now >= next_look:
-                    self._measure(session)
+                    self._beat(session)
                     amqp_io.beat(connection)
                     next_look = now + 1.0
                 if now >= next_tell:
@@ -252,6 +252,7 @@ class Relay:
                 message_id=row.event_id,
                 type=row.type,
                 application_headers=outbox.headers(self._service, row),
+                **({"priority": inbox.BULK_PRIORITY} if row.bulk else {}),
             )
             yield message, row.exchange, row.routing_key
 
@@ -267,13 +268,7 @@ class Relay:
             publisher.publish_one(told, "", topology.published(self._service))
             self._told = counted
 
-    def _measure(self, session: Any) -> None:
-        """Outbox depth and age; doubles as the beat that keeps the session."""
+    def _beat(self, session: Any) -> None:
+        """Keep the session: the server ends one that is silent."""
         with session.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(time)), 0) "
-                "FROM (SELECT time FROM outbox ORDER BY id LIMIT 100000) AS o"
-            )
-            pending, oldest = cursor.fetchone()
-        metrics.OUTBOX_PENDING.labels(self._service).set(pending)
-        metrics.OUTBOX_OLDEST_SECONDS.labels(self._service).set(float(oldest))
+            cursor.execute("SELECT 1")

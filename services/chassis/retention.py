@@ -27,6 +27,7 @@ class Periods:
     inbox: timedelta
     command: timedelta
     upload: timedelta
+    trace: timedelta
     log: timedelta
 
 
@@ -45,6 +46,7 @@ def sweep(uow: UnitOfWork) -> dict[str, int]:
         "inbox": _remove(uow, _INBOX, now - keep.inbox),
         "command": _remove(uow, _COMMAND, now - keep.command),
         "file": _remove(uow, _upload(uow), now - keep.upload),
+        "span": _remove(uow, _SPAN, now - keep.trace),
     }
     for table, count in removed.items():
         if count:
@@ -60,6 +62,10 @@ _INBOX = (
 _COMMAND = (
     "DELETE FROM command WHERE key IN (SELECT key FROM command "
     "WHERE at < :before ORDER BY at LIMIT :rows) RETURNING 1"
+)
+_SPAN = (
+    "DELETE FROM span WHERE (trace_id, span_id) IN (SELECT trace_id, span_id FROM span "
+    "WHERE started_at < :before ORDER BY started_at LIMIT :rows) RETURNING 1"
 )
 _REFERENCES = text(
     "SELECT table_name, column_name FROM information_schema.columns "

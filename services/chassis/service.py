@@ -46,17 +46,21 @@ from services.chassis import (
     audit,
     audit_chain,
     common,
+    database,
     health,
     inbox,
     metrics,
     retention,
+    spans,
     stock,
     tracing,
 )
 from services.chassis.archive import Upkeep
+from services.chassis.clock import machine_now
 from services.chassis.consumer import Consumer
 from services.chassis.door import Refused
 from services.chassis.edge import PUBLIC, Access, EdgeEntrypoint, Endpoint
+from services.chassis.hub import HubWatch
 from services.chassis.inbox import Delivery
 from services.chassis.logs import get_logger
 from services.chassis.relay import Relay
@@ -71,6 +75,7 @@ from services.contracts.commands.common import (
     ListDeadLetters,
     ReadAudit,
     ReadClock,
+    ReadTraces,
     RedriveDeadLetters,
     SetClock,
     TakeStock,
@@ -93,6 +98,9 @@ WORKERS = tuple(
 )
 """Who works with cases and money: not those who run, secure or audit the system."""
 
+OBSERVERS = (Role.SYSTEM_ADMIN, Role.AUDITOR)
+"""Posts that see how the system works, and nothing of the people it works for."""
+
 
 class Chassis(DependencyProvider):
     """Holds what the process shares; opens units of work for entrypoints; runs the relay."""
@@ -104,11 +112,13 @@ class Chassis(DependencyProvider):
         self.foundation = self.container.config["foundation"]
         self.relay = Relay(self.foundation)
         self.actor = system_actor(self.foundation.settings.service)
+        self._show()
 
     def start(self) -> None:
-        """Start the relay and the hub's own clock watch."""
+        """Start the relay and the watch over the event loop."""
         self._relaying = self.container.spawn_managed_thread(self.relay.run)
-        self.container.spawn_managed_thread(self._watch_hub)
+        watch = HubWatch(self.foundation.settings.service)
+        self.container.spawn_managed_thread(watch.run)
 
     def stop(self) -> None:
         """Let the relay finish its batch."""
@@ -125,32 +135,56 @@ class Chassis(DependencyProvider):
         queue: str,
         deliveries: list[Delivery],
         handle: Callable[[UnitOfWork, list[Delivery]], None],
+        *,
+        copies: bool = False,
     ) -> None:
-        """Claim deliveries for a subscription and handle the new ones, in one transaction."""
+        """Claim deliveries for a subscription and handle the new ones, in one transaction.
+
+        Neighbours of one trace are handled together, so that what follows from a click stands
+        under that click; copies, which tell nobody anything, are handled all at once.
+        """
         labels = (self.foundation.settings.service, queue)
-        started = time.monotonic()
-        with (
-            tracing.span(queue, deliveries[0].traceparent),
-            self.foundation.begin(self.actor) as uow,
-        ):
+        started, since = time.monotonic(), machine_now()
+        with self.foundation.begin(self.actor) as uow:
             fresh = inbox.claim(uow.session, queue, (d.event_id for d in deliveries))
             chosen = []
             for delivery in deliveries:
                 if delivery.event_id in fresh:
                     fresh.discard(delivery.event_id)
                     chosen.append(delivery)
-            if chosen:
+            if copies and chosen:
                 handle(uow, chosen)
+                spans.keep_copies(uow.session, queue, since, chosen)
+            elif chosen:
+                for traceparent, together in spans.by_trace(chosen):
+                    with tracing.span(queue, traceparent) as span:
+                        handle(uow, together)
+                        spans.keep(uow.session, span, "reaction", events=together)
+        now = machine_now()
+        for delivery in chosen:
+            if delivery.time:
+                delay = (now - delivery.time).total_seconds()
+                metrics.EVENT_DELAY_SECONDS.labels(labels[0], delivery.lane).observe(delay)
         metrics.EVENTS_APPLIED.labels(*labels).inc(len(chosen))
         metrics.EVENT_DUPLICATES.labels(*labels).inc(len(deliveries) - len(chosen))
         metrics.BATCH_SECONDS.labels(*labels).observe(time.monotonic() - started)
 
-    def _watch_hub(self) -> None:
-        gauge = metrics.HUB_LAG_SECONDS.labels(self.foundation.settings.service)
-        while True:
-            due = time.monotonic() + 0.5
-            eventlet.sleep(0.5)
-            gauge.set(max(0.0, time.monotonic() - due))
+    def _show(self) -> None:
+        service, cls = self.foundation.settings.service, self.container.service_cls
+        pool: Any = self.foundation.engine.pool
+        metrics.show_at_zero(
+            service,
+            methods=endpoints(cls),
+            subscriptions=subscriptions(cls),
+            timers=[name for name, _ in _marked(cls, "timer")],
+        )
+        metrics.show_use(
+            service,
+            workers=lambda: float(self.container._worker_pool.running()),  # noqa: SLF001
+            workers_max=self.container.max_workers,
+            connections=lambda: float(pool.checkedout()),
+            connections_max=database.POOL_SIZE + database.POOL_OVERFLOW,
+        )
 
 
 class Subscription(Entrypoint):
@@ -327,16 +361,24 @@ def every(*, seconds: float) -> Callable[[F], Any]:
         def run(self: Service) -> None:
             chassis = self.chassis
             labels = (self.name, method.__name__)
+            started = time.monotonic()
             try:
-                with tracing.span(method.__name__), chassis.foundation.begin(chassis.actor) as uow:
+                with (
+                    tracing.span(f"{self.name}.{method.__name__}") as span,
+                    chassis.foundation.begin(chassis.actor) as uow,
+                ):
                     lock = text("SELECT pg_try_advisory_xact_lock(hashtext(:name))")
                     if uow.session.scalar(lock, {"name": f"timer:{method.__name__}"}):
                         method(self, uow)
+                    if uow.emitted:
+                        spans.keep(uow.session, span, "timer")
                 metrics.TIMER_RUNS.labels(*labels, "ok").inc()
             except Exception as error:  # a timer that failed runs again
                 metrics.TIMER_RUNS.labels(*labels, "failed").inc()
                 log.exception("timer_failed", timer=method.__name__, error=type(error).__name__)
+            metrics.TIMER_SECONDS.labels(*labels).inc(time.monotonic() - started)
 
+        run.timer = True  # type: ignore[attr-defined]
         return Every.decorator(seconds)(run)
 
     return decorate
@@ -409,7 +451,12 @@ class Service:
                 if events:
                     method(self, uow, inbox.newest_by_subject(events))
 
-        self.chassis.run_batch(f"{self.name}.copies", deliveries, handle)
+        self.chassis.run_batch(f"{self.name}.copies", deliveries, handle, copies=True)
+
+    @every(seconds=5)
+    def measure_outbox(self, uow: UnitOfWork) -> None:
+        """How much waits to be published, and on which schema; also while the broker is away."""
+        common.measure(uow)
 
     @command(SetClock, roles=(Role.SYSTEM_ADMIN,))
     def set_clock(self, uow: UnitOfWork, request: SetClock) -> Any:
@@ -441,6 +488,11 @@ class Service:
         """Count what is held."""
         queues = work_queues(type(self), uow.settings.retry_steps)
         return stock.take(uow, self.kept, self.books, queues)
+
+    @query(ReadTraces, roles=OBSERVERS)
+    def read_traces(self, uow: UnitOfWork, request: ReadTraces) -> Any:
+        """What was done here under these traces."""
+        return spans.read(uow, request)
 
     @query(ListDeadLetters, roles=(Role.SYSTEM_ADMIN, Role.AUDITOR))
     def list_dead_letters(self, uow: UnitOfWork, request: ListDeadLetters) -> Any:
@@ -517,6 +569,7 @@ def subscriptions(service: type[Service]) -> list[str]:
 
 __all__ = [
     "ANYONE",
+    "OBSERVERS",
     "PUBLIC",
     "WORKERS",
     "Service",

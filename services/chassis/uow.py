@@ -99,8 +99,8 @@ class Foundation:
         engine = database.engine(
             settings.database_url,
             application=f"zhida-{settings.service}",
-            pool_size=8,
-            max_overflow=8,
+            pool_size=database.POOL_SIZE,
+            max_overflow=database.POOL_OVERFLOW,
             pool_pre_ping=True,
             pool_recycle=1800,
         )

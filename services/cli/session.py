@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
+import click
 import msgspec
 
 from deploy.local import stack
@@ -40,17 +41,26 @@ def call(
     line prints in Chinese and turns into the exit code.
     """
     signed = _file().exists()
+    from services.chassis import tracing  # loads slowly; most local commands ask nobody
+
     try:
-        return client().call(
-            request,
-            token=token() if signed else None,
-            purpose=purpose,
-            key=key,
-            service=service,
-            timeout=timeout,
-        )
+        with tracing.span("zhida"), tracing.called_by(_command):
+            return client().call(
+                request,
+                token=token() if signed else None,
+                purpose=purpose,
+                key=key,
+                service=service,
+                timeout=timeout,
+            )
     except Unauthenticated as error:
         raise Unauthenticated(error.message, advice="请运行 zhida login") from error
+
+
+def _command() -> str:
+    """The command that runs, as typed, without what was typed behind it."""
+    here = click.get_current_context(silent=True)
+    return here.command_path if here else "zhida"
 
 
 def ask_unsigned(request: Request[R], *, service: str | None = None) -> R:

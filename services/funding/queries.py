@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, Select, cast, func, select, text
 
 from services.chassis.models import FileRow
 from services.chassis.uow import UnitOfWork
+from services.contracts.commands.common import Traced
 from services.contracts.commands.funding import (
     AccountBalance,
     BatchView,
@@ -29,6 +30,7 @@ from services.contracts.commands.funding import (
     ShowLedger,
     ShowPayment,
     TermView,
+    TracePayments,
     TransferView,
 )
 from services.contracts.commands.funding import (
@@ -407,3 +409,24 @@ def _term_view(term: TermRow, policy: PolicyRow | None) -> TermView:
         policy_clause=policy.clause if policy else None,
         working=msgspec.convert(tuple(term.working), tuple[WorkingLine, ...]),
     )
+
+
+_STEPS = """
+SELECT a.action, a.machine_at, a.trace_id FROM audit a
+WHERE a.subject_type = 'batch' AND a.trace_id IS NOT NULL AND a.subject_id IN (
+    SELECT DISTINCT p.batch_id::text FROM payment p
+    JOIN entitlement e ON e.id = p.entitlement_id WHERE e.case_id = :case
+)
+ORDER BY a.id
+"""
+
+
+def trace_payments(uow: UnitOfWork, query: TracePayments) -> list[Traced]:
+    """The steps of the batches that paid what a case granted."""
+    places = select(EntitlementRow.division).where(EntitlementRow.case_id == query.case_id)
+    for division in uow.session.scalars(places.distinct()):
+        uow.require(division)
+    return [
+        Traced(service="funding", what=action, at=at, trace_id=trace_id)
+        for action, at, trace_id in uow.session.execute(text(_STEPS), {"case": query.case_id})
+    ]

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from services.chassis import audit_chain, replay
-from services.chassis.service import WORKERS, Service, command, every, project, query, react
+from services.chassis.service import (
+    OBSERVERS,
+    WORKERS,
+    Service,
+    command,
+    every,
+    project,
+    query,
+    react,
+)
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Role
 from services.contracts.commands import funding as c
+from services.contracts.commands.common import Traced
 from services.contracts.events.bureaus import ReplayRequested
 from services.contracts.events.cases import AssessmentRequested, CaseDecided, CasesAuditAnchored
 from services.contracts.events.registry import (
@@ -119,6 +129,11 @@ class FundingService(Service):
     def measure(self, uow: UnitOfWork) -> None:
         """Gauges for Prometheus."""
         metrics.measure(uow)
+
+    @every(seconds=60)
+    def reconcile(self, uow: UnitOfWork) -> None:
+        """Whether the money agrees to the fen, and came on time."""
+        metrics.reconcile(uow)
 
     @every(seconds=60)
     def list_paid_after_death(self, uow: UnitOfWork) -> None:
@@ -245,6 +260,11 @@ class FundingService(Service):
     def show_payment(self, uow: UnitOfWork, request: c.ShowPayment) -> c.PaymentChain:
         """The chain behind a payment."""
         return queries.show_payment(uow, request)
+
+    @query(c.TracePayments, roles=OBSERVERS)
+    def trace_payments(self, uow: UnitOfWork, request: c.TracePayments) -> list[Traced]:
+        """The traces in which a case's benefits were paid."""
+        return queries.trace_payments(uow, request)
 
     @query(c.ListEntitlements, roles=TOWN_READERS)
     def list_entitlements(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from prometheus_client import Counter, Gauge
 from sqlalchemy import func, select
 
@@ -19,6 +21,9 @@ MESSAGES = Gauge("zhida_notify_messages", "Messages not yet told, by status.", [
 OLDEST_WAITING_SECONDS = Gauge(
     "zhida_notify_oldest_waiting_seconds", "Age of the oldest message that may go out."
 )
+FINISHED = Gauge(
+    "zhida_notify_finished", "Messages that came to an end within 24 hours, by status.", ["status"]
+)
 GATEWAY_UP = Gauge("zhida_notify_gateway_up", "1 while the mail server takes connections.")
 
 
@@ -32,6 +37,19 @@ def measure(uow: UnitOfWork) -> None:
     counts = dict(rows)
     for status in SHOWN:
         MESSAGES.labels(status.value).set(counts.get(status.value, 0))
+    since = uow.machine_now() - timedelta(hours=24)
+    ended = dict(
+        uow.session.execute(
+            select(Message.status, func.count())
+            .where(Message.text.is_not(None), Message.finished_at >= since)
+            .group_by(Message.status)
+        )
+        .tuples()
+        .all()
+    )
+    for status in Status:
+        if status not in (Status.CREATED, Status.SENDING, Status.PENDING):
+            FINISHED.labels(status.value).set(ended.get(status.value, 0))
     oldest = uow.session.scalar(
         select(func.min(Message.retry_at)).where(
             Message.status == Status.CREATED.value, Message.retry_at <= uow.machine_now()

@@ -20,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from services.chassis.models import ColumnTypes, new_metadata
+from services.chassis.tracing import current_traceparent
 from services.notify.domain.message import FAILED, Channel, Status
 
 
@@ -89,7 +90,8 @@ class Message(Base):
     ``personalisation`` holds what the fact says; names are added and ``text`` is written when it
     goes out. ``attempts`` counts all attempts, ``tries`` those since ``begun_at``, where the
     present round began (a person may start another one from the work list). ``shown_to`` is the
-    masked number. ``text`` and ``personalisation`` are emptied after the time of keeping.
+    masked number, ``traceparent`` the span that made it. ``text`` and ``personalisation`` are
+    emptied after the time of keeping.
     """
 
     __tablename__ = "message"
@@ -148,6 +150,7 @@ class Message(Base):
     parts: Mapped[int | None] = mapped_column(SmallInteger)
     handled_by: Mapped[str | None]
     note: Mapped[str | None]
+    traceparent: Mapped[str | None] = mapped_column(default=current_traceparent)
 
 
 class Attempt(Base):

@@ -10,7 +10,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, Select, func, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
+from services.chassis import tracing
 from services.chassis.uow import UnitOfWork
+from services.contracts.commands.common import Traced
 from services.contracts.commands.notify import (
     AttemptView,
     CountMessages,
@@ -27,6 +29,7 @@ from services.contracts.commands.notify import (
     StatusCount,
     TemplateVersionView,
     TemplateView,
+    TraceMessages,
 )
 from services.contracts.errors import Invalid, NotFound
 from services.notify import catalogue
@@ -270,3 +273,28 @@ def _template(code: str) -> Template:
 
 def _choices(values: Sequence[Any] | type[Status]) -> str:
     return "、".join(sorted(values))
+
+
+def trace_messages(uow: UnitOfWork, query: TraceMessages) -> list[Traced]:
+    """The spans that made a case's messages, and what became of these."""
+    found = uow.session.scalars(
+        select(Message)
+        .where(Message.case_id == query.case_id, Message.traceparent.is_not(None))
+        .order_by(Message.created_at, Message.id)
+    )
+    traced = []
+    for message in found:
+        uow.require(message.division)
+        trace_id, span_id = tracing.parts(message.traceparent or "")
+        traced.append(
+            Traced(
+                service="notify",
+                what=message.template,
+                at=message.created_at,
+                trace_id=trace_id,
+                span_id=span_id,
+                state=f"{message.status} {message.channel or ''}".strip(),
+                ended_at=message.finished_at,
+            )
+        )
+    return traced

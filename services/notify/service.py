@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.chassis.service import Chassis, Every, Service, command, every, project, query, react
+from services.chassis.service import (
+    OBSERVERS,
+    Chassis,
+    Every,
+    Service,
+    command,
+    every,
+    project,
+    query,
+    react,
+)
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Role
+from services.contracts.commands.common import Traced
 from services.contracts.commands.notify import (
     CountMessages,
     GetMessage,
@@ -27,6 +38,7 @@ from services.contracts.commands.notify import (
     ReturnLetter,
     SendAsLetter,
     TemplateView,
+    TraceMessages,
 )
 from services.contracts.events.cases import (
     CaseAccepted,
@@ -188,6 +200,11 @@ class NotifyService(Service):
     def get_message(self, uow: UnitOfWork, request: GetMessage) -> MessageDetail:
         """A message with its attempts."""
         return queries.get_message(uow, request)
+
+    @query(TraceMessages, roles=OBSERVERS)
+    def trace_messages(self, uow: UnitOfWork, request: TraceMessages) -> list[Traced]:
+        """The spans a case's messages were made in."""
+        return queries.trace_messages(uow, request)
 
     @query(CountMessages, roles=EVERYBODY)
     def count_messages(self, uow: UnitOfWork, request: CountMessages) -> MessageCounts:

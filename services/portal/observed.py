@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 
 from fastapi import APIRouter
-from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, Histogram, generate_latest
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.chassis import metrics as _build  # noqa: F401 - the version that runs
+from services.chassis import tracing
 from services.contracts.commands.common import ReadClock
 from services.contracts.errors import Unavailable, ZhidaError
 from services.portal.desk import Services
@@ -19,11 +21,16 @@ SECONDS = Histogram(
     "zhida_portal_request_seconds",
     "Time to answer a request, by route and status",
     ("method", "route", "status"),
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
+IN_FLIGHT = Gauge("zhida_portal_requests_in_flight", "Requests being answered.")
 
 
 class Observed:
-    """ASGI middleware: rate, errors and duration of every route (never of an address)."""
+    """ASGI middleware: rate, errors and duration of every route (never of an address).
+
+    Each request is a span; who sends ``traceparent`` continues a trace of its own.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -36,15 +43,27 @@ class Observed:
         begun = time.perf_counter()
         status = 500
 
+        def asked() -> str:
+            route = getattr(scope.get("route"), "path", scope["path"])
+            return f"portal {scope['method']} {scope.get('root_path', '')}{route}"
+
+        given = dict(scope["headers"]).get(b"traceparent")
+
         async def note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
+        IN_FLIGHT.inc()
         try:
-            await self._app(scope, receive, note)
+            with (
+                tracing.span("portal", given.decode("latin-1") if given else None),
+                tracing.called_by(asked),
+            ):
+                await self._app(scope, receive, note)
         finally:
+            IN_FLIGHT.dec()
             route = getattr(scope.get("route"), "path", "none")
             SECONDS.labels(scope["method"], route, status).observe(time.perf_counter() - begun)
 

@@ -9,6 +9,7 @@ from argon2.exceptions import VerifyMismatchError
 from sqlalchemy import Engine, func, insert, select
 
 from services.chassis.actors import LIFETIME_S, ActorSigner
+from services.chassis.aside import aside
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Actor, Role
 from services.contracts.commands.registry import (
@@ -59,7 +60,7 @@ def sign_in(uow: UnitOfWork, command: SignIn) -> SignedIn:
         _keep(uow, account, "left")
         raise Unauthenticated("账号已停用", field="account", advice="请联系系统管理员")
     if _hasher.check_needs_rehash(found.password_hash):
-        found.password_hash = _hasher.hash(command.password)
+        found.password_hash = aside(_hasher.hash, command.password)
     _keep(uow, account, "ok")
     actor = Actor(
         id=str(staff.id),
@@ -107,13 +108,13 @@ def hashed(password: str) -> str:
             field="password",
             advice="可用几个不相干的词连起来",
         )
-    return _hasher.hash(password)
+    return aside(_hasher.hash, password)
 
 
 def verified(password_hash: str, password: str) -> bool:
     """Whether the password is the one that was hashed."""
     try:
-        return _hasher.verify(password_hash, password)
+        return aside(_hasher.verify, password_hash, password)
     except VerifyMismatchError:
         return False
 

@@ -121,6 +121,10 @@ class City:
         self.tokens[account] = answer.json()["token"]
         self.passwords[account] = password
 
+    def shell(self, *arguments: str, password: str = "") -> str:
+        """What a ``zhida`` command prints, at a shell of this stack's machine."""
+        return _zhida(self.home, *arguments, ZHIDA_PASSWORD=password)
+
     def set_clock(self, today: date) -> None:
         """Move the business date of every service."""
         client = Client(self.amqp_uri)
@@ -131,18 +135,19 @@ class City:
             client.close()
 
 
-def _zhida(home: Path, *arguments: str) -> None:
+def _zhida(home: Path, *arguments: str, **given: str) -> str:
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_URL")}
     done = subprocess.run(
         [ZHIDA, *arguments],
         cwd=PROJECT,
-        env={**environment, "ZHIDA_HOME": str(home)},
+        env={**environment, "ZHIDA_HOME": str(home), **given},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def _first_admin(home: Path, password: str) -> None:

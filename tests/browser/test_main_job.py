@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stdnum import luhn
@@ -302,6 +304,52 @@ def test_from_the_window_to_the_bank(
     timeline = window.page.locator(".timeline-list").inner_text()
     for words in ("登记建户", "受理", "公示", "农村最低生活保障", "已到账"):
         assert words in timeline
+    if script:
+        see_the_traces(city, case.rsplit("/", 1)[1])
+
+
+def see_the_traces(city: City, case_id: str) -> None:
+    """``zhida trace``: one trace from each click through the services to the letter."""
+    city.shell("login", "admin", password=city.passwords["admin"])
+    found = json.loads(city.shell("trace", case_id, "--json"))
+    assert found["away"] == []
+    by_fact = {
+        each["what"]: path
+        for path in found["traces"]
+        for step in _steps(path["steps"])
+        for each in step["did"]
+        if each["service"] == "cases"
+    }
+    accepted, decided = by_fact["accepted"], by_fact["decided"]
+    assert accepted["steps"][0]["caller"].startswith("portal POST /desk/intake")
+    assert decided["steps"][0]["caller"] == "portal POST /cases/{case_id}/{act}"
+    assert len({path["trace_id"] for path in found["traces"]}) == len(found["traces"])
+
+    assert set(decided["services"]) == {"registry", "cases", "funding", "notify"}
+    names = [step["name"] for step in _steps(decided["steps"])]
+    assert names[0] == "cases.decide"
+    for caused in ("funding.on_case_decided", "cases.on_entitlements", "notify.tell_of_cases"):
+        assert caused in names
+    (letter,) = [
+        (step, each)
+        for step in _steps(decided["steps"])
+        for each in step["did"]
+        if each["service"] == "notify"
+    ]
+    assert letter[0]["name"] == "notify.tell_of_cases"
+    assert letter[0]["waited_ms"] is not None
+    assert any("batch_locked" in str(path["did"]) for path in found["traces"])
+    for path in found["traces"]:
+        for step in _steps(path["steps"]):
+            for caused in step["caused"]:
+                assert caused["started_at"] > step["started_at"]
+    drawn = city.shell("trace", case_id)
+    assert "cases.decide" in drawn and "portal POST" in drawn
+
+
+def _steps(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Steps with all they caused, in order."""
+    return [each for step in steps for each in (step, *_steps(step["caused"]))]
 
 
 def test_every_count_on_the_desk_is_the_length_of_its_list(enter: Enter) -> None:

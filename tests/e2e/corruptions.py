@@ -1,7 +1,8 @@
 """Plays the demo, then spoils the evidence of each check in turn and looks again.
 
-Run with ``ZHIDA_HOME`` set to a folder of its own; prints ``{check: [ok before, ok after]}`` and
-the report. A spoilt row stands only in a transaction that is rolled back; a spoilt file is a copy.
+Run with ``ZHIDA_HOME`` set to a folder of its own; prints ``{check: [ok before, ok after]}``, the
+report and what Prometheus saw. A spoilt row stands only in a transaction that is rolled back; a
+spoilt file is a copy.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from deploy.local import stack
 from deploy.local.accounts import RESULTS
 from services.cli.demo import evidence, report, story
 from services.cli.demo.evidence import CHECKS, Evidence, check
+from tests.e2e import watched
 
 ONE = "(SELECT {key} FROM {table} {where} LIMIT 1)"
 
@@ -166,7 +168,13 @@ def main() -> None:
             one.name: [one.ok, check(SPOILERS[one.name](replace(found)), by_name[one.name]).ok]
             for one in before
         }
-        print(json.dumps({"verdicts": verdicts, "report": document}, ensure_ascii=False))
+        result = {
+            "verdicts": verdicts,
+            "report": document,
+            "watched": watched.look(told.world.stack, RESULTS / "prometheus"),
+            "held": watched.held(found.logs),
+        }
+        print(json.dumps(result, ensure_ascii=False))
     finally:
         stack.erase()
 

@@ -256,6 +256,7 @@ def upgrade() -> None:
             server_default=sa.text("clock_timestamp()"),
             nullable=False,
         ),
+        sa.Column("traceparent", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(["case_id"], ["case_file.id"], name=op.f("fk_fact_case_id")),
         sa.PrimaryKeyConstraint("case_id", "number", name=op.f("pk_fact")),
     )

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from services.contracts.commands.common import Traced
 from services.contracts.events.funding import Obstacle, QuotedBenefit
 from services.contracts.requests import Command, Query
 
@@ -262,6 +263,20 @@ class ReadCase(Query[CaseView], frozen=True, kw_only=True):
 
     case_id: UUID | None = None
     case_no: str | None = None
+
+
+class CaseTraces(msgspec.Struct, frozen=True, kw_only=True):
+    """A case's facts and the spans that wrote them."""
+
+    case_id: UUID
+    case_no: str
+    facts: tuple[Traced, ...]
+
+
+class TraceCase(Query[CaseTraces], frozen=True, kw_only=True):
+    """The traces of a case, by id or number (受理编号)."""
+
+    case: str
 
 
 # -- lists and the desk -----------------------------------------------------------------------

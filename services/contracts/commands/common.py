@@ -226,3 +226,46 @@ class TakeStock(Query[Stock], frozen=True, kw_only=True):
     """Count what this service holds."""
 
     timeout: ClassVar[float] = 120.0
+
+
+class SpanView(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a service did under a trace. Ids in hexadecimal as in W3C ``traceparent``.
+
+    ``kind``: command, reaction, copy or timer. ``caller`` is what gave a command (a page, a
+    shell); ``events`` how many events a batch held, ``sent_at`` when the first was written.
+    """
+
+    service: str
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    kind: str
+    name: str
+    caller: str | None
+    events: int
+    sent_at: datetime | None
+    started_at: datetime
+    ended_at: datetime
+
+
+class ReadTraces(Query[list[SpanView]], frozen=True, kw_only=True):
+    """What this service did under these traces; nothing about people."""
+
+    trace_ids: tuple[str, ...]
+
+
+class Traced(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to a case, and the span it happened in; nothing about people.
+
+    ``what`` is a code (a fact's kind, a batch's step, a message's template); ``state`` how it
+    stands now, ``ended_at`` when that came about, where it is known. Without ``span_id`` only the
+    trace is known.
+    """
+
+    service: str
+    what: str
+    at: datetime
+    trace_id: str
+    span_id: str | None = None
+    state: str | None = None
+    ended_at: datetime | None = None

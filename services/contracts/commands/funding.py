@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from services.contracts.commands.common import Traced
 from services.contracts.events.funding import WorkingLine
 from services.contracts.requests import Command, Query
 
@@ -605,3 +606,9 @@ class CloseHeldDues(Command[int], frozen=True, kw_only=True):
     household_id: UUID
     reason: str
     document_no: str
+
+
+class TracePayments(Query[list[Traced]], frozen=True, kw_only=True):
+    """The steps of the batches that paid a case's benefits, and their traces."""
+
+    case_id: UUID

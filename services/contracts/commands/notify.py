@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from services.contracts.commands.common import Traced
 from services.contracts.requests import Command, Query
 
 
@@ -223,3 +224,9 @@ class PreviewTemplate(Query[PreviewView], frozen=True, kw_only=True):
     version: int | None = None
     division: str = "421083"
     values: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class TraceMessages(Query[list[Traced]], frozen=True, kw_only=True):
+    """The messages of a case and the spans that made them; no text, no number."""
+
+    case_id: UUID

@@ -75,6 +75,7 @@ def upgrade() -> None:
         sa.Column("parts", sa.SmallInteger(), nullable=True),
         sa.Column("handled_by", sa.String(), nullable=True),
         sa.Column("note", sa.String(), nullable=True),
+        sa.Column("traceparent", sa.String(), nullable=True),
         sa.CheckConstraint(
             "(status = 'sending') = (claimed_at IS NOT NULL)", name=op.f("ck_message_claimed")
         ),

@@ -114,5 +114,5 @@ def test_a_roster_an_application_and_a_letter(
         assert "洪湖市螺山镇人民政府" in text
         with urllib.request.urlopen(f"{health}/metrics", timeout=5) as answer:
             metrics = answer.read().decode()
-        assert "zhida_cases_overdue" in metrics
+        assert "zhida_cases_by_limit" in metrics
         assert answers(f"{health}/livez")

@@ -1,0 +1,1 @@
+"""Dashboards as code: ``boards`` says what is drawn, ``python -m deploy.grafana`` writes it."""
