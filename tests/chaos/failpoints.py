@@ -93,12 +93,12 @@ def arm(points: Points) -> None:
 
     run_batch = service.Chassis.run_batch
 
-    def run(self: Any, queue: str, deliveries: Any, handle: Any) -> None:
+    def run(self: Any, queue: str, deliveries: Any, handle: Any, **named: Any) -> None:
         def handled(uow: Any, chosen: Any) -> None:
             points.in_hand(queue)
             handle(uow, chosen)
 
-        run_batch(self, queue, deliveries, handled)
+        run_batch(self, queue, deliveries, handled, **named)
 
     service.Chassis.run_batch = run
 
