@@ -1,9 +1,10 @@
 """Makes the secrets of an installation: ``python -m deploy.secrets --folder FOLDER`` once.
 
 Each process gets a file of its own with its own keys only: ``registry.env`` … ``portal.env``.
-``databases.env`` and ``definitions.json`` (users and their rights) are for the servers of the
-compose file, ``broker.env`` has the passwords in it. With ``--kubernetes``
-the addresses are those of ``kubernetes/`` and ``kubernetes.yaml`` holds everything as Secrets:
+``registry-owner.env`` … are for the compose file's migrations alone: a service works under a role
+that owns nothing. ``databases.env`` and ``definitions.json`` (users and their rights) are for the
+servers of the compose file, ``broker.env`` has the passwords in it. With ``--kubernetes`` the
+addresses are those of ``kubernetes/`` and ``kubernetes.yaml`` holds everything as Secrets:
 ``kubectl apply --filename FOLDER/kubernetes.yaml``, or what it holds into the city's secret store.
 Keep the folder outside the project and in two places: without the keys the sealed columns of the
 databases are lost. A folder that holds secrets already is left alone.
@@ -51,9 +52,15 @@ def generate(broker: str, databases: Mapping[str, str]) -> dict[str, dict[str, s
         for name, password in users.items()
         if name in PROCESSES
     }
+    owners = {name: secrets.token_urlsafe(24) for name in NAMES}
     for name, host in databases.items():
         url = f"postgresql://{name}:{quote(passwords[name], safe='')}@{host}/{name}"
         files[name][f"{name.upper()}_DATABASE_URL"] = url
+        owner = f"postgresql://{name}_owner:{quote(owners[name], safe='')}@{host}/{name}"
+        files[f"{name}-owner"] = {
+            f"{name.upper()}_DATABASE_URL": url,
+            f"{name.upper()}_OWNER_DATABASE_URL": owner,
+        }
     files["broker"] = {
         "ADMIN_PASSWORD": secrets.token_urlsafe(24),
         **{f"{name.upper()}_PASSWORD": password for name, password in users.items()},
@@ -61,6 +68,7 @@ def generate(broker: str, databases: Mapping[str, str]) -> dict[str, dict[str, s
     files["databases"] = {
         "POSTGRES_PASSWORD": secrets.token_urlsafe(24),
         **{f"{name.upper()}_PASSWORD": password for name, password in passwords.items()},
+        **{f"{name.upper()}_OWNER_PASSWORD": password for name, password in owners.items()},
     }
     return files
 

@@ -307,6 +307,7 @@ load_definitions = {self.home}/definitions.json
 disk_free_limit.absolute = 200MB
 max_message_size = 16777216
 vm_memory_high_watermark.relative = 0.3
+max_message_size = 16777216
 log.console = true
 log.console.level = warning
 log.console.use_colors = off

@@ -29,6 +29,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     admin_password: str
     role_password: str
     fast: bool
+    owner_password: str = ""
 
     @classmethod
     def plan(cls, home: Path, *, fast: bool = False) -> Self:
@@ -40,6 +41,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
             admin_password=secrets.token_urlsafe(18),
             role_password=secrets.token_urlsafe(18),
             fast=fast,
+            owner_password=secrets.token_urlsafe(18),
         )
 
     def with_free_port(self) -> Self:
@@ -47,9 +49,14 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, **keep_or_replace({"port": self.port}))
 
     def url(self, service: str, database: str | None = None) -> str:
-        """The address of a service's database (or of another one that its role owns)."""
+        """The address of a service's database (or of another one it works on)."""
         role = role_of(service)
         return f"postgresql://{role}:{self.role_password}@{HOST}:{self.port}/{database or role}"
+
+    def owner_url(self, service: str, database: str | None = None) -> str:
+        """As `url`, as the owner of the tables: for migrations."""
+        who = f"{owner_of(service)}:{self.owner_password}"
+        return f"postgresql://{who}@{HOST}:{self.port}/{database or role_of(service)}"
 
     # -- the process -----------------------------------------------------------------------------
 
@@ -106,34 +113,41 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
         return connection
 
     def add_database(self, service: str, name: str | None = None, template: str = "") -> str:
-        """Make a database owned by the service's role, if there is none; returns its address.
+        """Make a database for a service, if there is none; returns the owner's address.
 
-        No other role may connect. `template` copies another database of the cluster (some 50 ms).
+        Two roles and no other may connect: the owner, who migrates, and the service's own, which
+        gets its rights on the tables from the migration. `template` copies another database of
+        the cluster, rights included (some 50 ms).
         """
-        role, database = role_of(service), name or role_of(service)
+        role, owner, database = role_of(service), owner_of(service), name or role_of(service)
         with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
-            if cursor.fetchone() is None:
-                cursor.execute(
-                    sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
-                        sql.Identifier(role), sql.Literal(self.role_password)
+            for login, password in ((owner, self.owner_password), (role, self.role_password)):
+                cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [login])
+                if cursor.fetchone() is None:
+                    cursor.execute(
+                        sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
+                            sql.Identifier(login), sql.Literal(password)
+                        )
                     )
-                )
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database])
             if cursor.fetchone() is None:
                 cursor.execute(
                     sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
                         sql.Identifier(database),
-                        sql.Identifier(role),
+                        sql.Identifier(owner),
                         sql.Identifier(template or "template1"),
                     )
                 )
-                cursor.execute(
-                    sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(
-                        sql.Identifier(database)
+                for statement in (
+                    "REVOKE ALL ON DATABASE {database} FROM PUBLIC",
+                    "GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {role}",
+                ):
+                    cursor.execute(
+                        sql.SQL(statement).format(
+                            database=sql.Identifier(database), role=sql.Identifier(role)
+                        )
                     )
-                )
-        return self.url(service, database)
+        return self.owner_url(service, database)
 
     def drop_database(self, name: str) -> None:
         """Remove a database, ending whoever is still connected to it."""
@@ -150,7 +164,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 
     @contextlib.contextmanager
     def scratch_database(self, service: str, template: str = "") -> Iterator[str]:
-        """The address of a fresh database of the service's role, removed afterwards."""
+        """The owner's address of a fresh database of the service, removed afterwards."""
         name = f"scratch_{service}_{secrets.token_hex(6)}"
         url = self.add_database(service, name, template)
         try:
@@ -180,6 +194,11 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 def role_of(service: str) -> str:
     """The role of a service, which is also the name of its database."""
     return f"zhida_{service}"
+
+
+def owner_of(service: str) -> str:
+    """The role that owns the tables of a service."""
+    return f"{role_of(service)}_owner"
 
 
 def _account() -> Account:

@@ -1,6 +1,7 @@
 """The local stack's keys: made once by the chassis, kept in `.zhida/keys.env`."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from services.chassis.keys import generate
@@ -18,6 +19,13 @@ def kept(path: Path) -> dict[str, str]:
     if complete != known:
         _write(path, complete)
     return complete
+
+
+def change(path: Path, step: Callable[[dict[str, str]], dict[str, str]]) -> dict[str, str]:
+    """The keys after a step of a rotation, written."""
+    after = step(kept(path))
+    _write(path, after)
+    return after
 
 
 def _with_new_pairs(known: str, fresh: str) -> str:

@@ -216,6 +216,19 @@ def down() -> bool:
         return _end_leftovers(_supervisor())
 
 
+def restart(names: Iterable[str]) -> None:
+    """Start services anew with the keys and settings of today: drained, and ready again."""
+    with _alone():
+        keeper, stack = _supervisor(), Stack.load()
+        if stack is None or not keeper.is_running():
+            return
+        for name in names:
+            _program(stack, name).save(keeper.home)
+            keeper.stop_together([name])
+            keeper.start(name)
+            _await(keeper, name, partial(_is_ready, stack, name))
+
+
 def erase() -> bool:
     """Stop everything; remove data, mail, logs and the keys to it; as `down`."""
     ran = down()
@@ -365,11 +378,21 @@ def _migrate(stack: Stack, say: Say) -> None:
 
     say("更新数据库结构")
     for name in SERVICES:
-        migrate.upgrade(name, stack.database_urls[name])
+        url = stack.database_urls[name]
+        owner_url = _owner_url(stack, name)
+        migrate.upgrade(name, owner_url, runtime=migrate.runtime_role(url, owner_url))
     if stack.broker is not None:
         from services.chassis import rights
 
         stack.broker.add_ours(rights.written())
+
+
+def _owner_url(stack: Stack, name: str) -> str:
+    """The owner of the tables: ours, or that of `<SERVICE>_OWNER_DATABASE_URL`."""
+    url = stack.database_urls[name]
+    if stack.cluster is not None and url == stack.cluster.url(name):
+        return stack.cluster.owner_url(name)
+    return os.environ.get(f"{name.upper()}_OWNER_DATABASE_URL") or url
 
 
 def _is_ready(stack: Stack, name: str) -> bool:

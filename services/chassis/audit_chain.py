@@ -26,6 +26,7 @@ from sqlalchemy.orm import Session
 
 from services.chassis import metrics
 from services.chassis.clock import machine_now
+from services.chassis.crypto import current_key
 from services.chassis.models import AuditAnchorRow, AuditRow, AuditSealRow, AuditUnsealedRow
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.common import (
@@ -104,7 +105,7 @@ def _seal_some(uow: UnitOfWork) -> int:
     head = _head(session)
     number, previous = (head.number + 1, bytes(head.digest)) if head else (1, _GENESIS)
     keys = uow.settings.audit_keys
-    key_id = max(keys)
+    key_id = current_key(keys)
     at = machine_now()
     digest = seal_digest(keys[key_id], uow.settings.service, number, at, ranges, hashes, previous)
     session.execute(

@@ -12,6 +12,7 @@ import base64
 import hashlib
 import hmac
 import os
+from collections.abc import Mapping
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -21,10 +22,15 @@ class CannotOpen(Exception):
     """The ciphertext was altered, moved, or made under a key we do not hold."""
 
 
+def current_key(keys: Mapping[int, bytes]) -> int:
+    """The number of the key that closes: the ring's own word, else the highest."""
+    return int(getattr(keys, "current", 0)) or max(keys)
+
+
 class _Keyring:
     def __init__(self, keys: dict[int, bytes]) -> None:
         self._keys = {number: AESGCM(key) for number, key in keys.items()}
-        self._current = max(keys)
+        self._current = current_key(keys)
 
     def close(self, content: bytes, context: bytes) -> bytes:
         nonce = os.urandom(12)

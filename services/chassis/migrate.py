@@ -2,6 +2,10 @@
 
 Upgrades to the newest revision under an advisory lock, with a lock timeout, so that two runs at
 once are harmless. ``--revision`` writes a new one from the difference of models and database.
+
+Runs as the owner of the tables (``<SERVICE>_OWNER_DATABASE_URL``) and gives the service's own role
+(that of ``<SERVICE>_DATABASE_URL``) its rights anew each time. Without an owner's address the
+service's role owns the tables itself: for a trial only.
 """
 
 from __future__ import annotations
@@ -15,10 +19,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, NullPool, text
+from sqlalchemy import Connection, NullPool, make_url, text
 
 import services
-from services.chassis import database, schema
+from services.chassis import database, privileges, schema
 from services.chassis.models import ChassisBase
 
 LOCK_KEY = 0x5A68_0002
@@ -36,10 +40,12 @@ def _config(service: str) -> Config:
     return config
 
 
-def upgrade(service: str, database_url: str) -> None:
-    """Bring a service's database to the newest schema; one that is the next release's is left.
+def upgrade(service: str, database_url: str, *, runtime: str | None = None) -> None:
+    """Bring a service's database to the newest schema, as its owner; one that is the next
+    release's is left.
 
-    Raises ``WrongSchema`` when it is newer still.
+    ``runtime`` is the role the service works under, when that is not the owner. Raises
+    ``WrongSchema`` when the database is newer still.
     """
     code = schema.expected(service)
     at = schema.found(database_url)
@@ -52,6 +58,9 @@ def upgrade(service: str, database_url: str) -> None:
         config = _config(service)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        privileges.prepare(connection)
+        if runtime is not None:
+            privileges.grant(connection, runtime)
         connection.commit()
 
 
@@ -75,6 +84,12 @@ def revise(service: str, database_url: str, message: str) -> None:
         )
 
 
+def runtime_role(url: str, owner_url: str) -> str | None:
+    """The role of ``url`` when it is another than the owner's."""
+    role, owner = make_url(url).username, make_url(owner_url).username
+    return role if role != owner else None
+
+
 def _locked(connection: Connection) -> None:
     connection.execute(text("SET lock_timeout = '5s'"))
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK_KEY})
@@ -87,11 +102,13 @@ def main() -> None:
     parser.add_argument("service")
     parser.add_argument("--revision", metavar="TEXT")
     arguments = parser.parse_args()
-    url = os.environ[f"{arguments.service.upper()}_DATABASE_URL"]
+    prefix = arguments.service.upper()
+    url = os.environ[f"{prefix}_DATABASE_URL"]
+    owner_url = os.environ.get(f"{prefix}_OWNER_DATABASE_URL") or url
     if arguments.revision:
-        revise(arguments.service, url, arguments.revision)
+        revise(arguments.service, owner_url, arguments.revision)
     else:
-        upgrade(arguments.service, url)
+        upgrade(arguments.service, owner_url, runtime=runtime_role(url, owner_url))
 
 
 if __name__ == "__main__":

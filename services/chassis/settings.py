@@ -36,13 +36,26 @@ def _required(name: str) -> str:
     return value
 
 
-def parse_keys(text: str) -> dict[int, bytes]:
-    """Keys as ``<id>:<base64>`` separated by commas; the highest id is the one in use."""
-    keys: dict[int, bytes] = {}
+class Keys(dict[int, bytes]):
+    """Keys by their numbers: all of them open, ``current`` closes."""
+
+    current: int
+
+
+def parse_keys(text: str) -> Keys:
+    """Keys as ``<id>:<base64>`` separated by commas; the highest id is the one in use.
+
+    One written ``~<id>:…`` waits: it opens, but does not close yet (see ``key_rings``).
+    """
+    keys = Keys()
     for part in filter(None, text.split(",")):
-        number, _, encoded = part.partition(":")
+        number, _, encoded = part.removeprefix("~").partition(":")
         keys[int(number)] = base64.b64decode(encoded)
-    if not keys or any(not 0 < number < 256 or len(key) != 32 for number, key in keys.items()):
+        if not part.startswith("~"):
+            keys.current = max(int(number), getattr(keys, "current", 0))
+    if not hasattr(keys, "current") or any(
+        not 0 < number < 256 or len(key) != 32 for number, key in keys.items()
+    ):
         raise SettingsError("keys must be <1..255>:<base64 of 32 bytes>, separated by commas")
     return keys
 

@@ -44,6 +44,7 @@ def transfer_payments(
     """
     debit, credit = ENTRIES[step]
     uow.session.execute(
+        # nosemgrep: raw-sql-from-values (callers give constants)
         text(_FOR_PAYMENTS + where),
         {
             "step": step.value,

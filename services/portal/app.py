@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from services.contracts.errors import NotFound, Unauthenticated, ZhidaError
 from services.portal import api
+from services.portal.bounds import BoundedBodies
 from services.portal.desk import Desk, Services
 from services.portal.headers import SafeHeaders
 from services.portal.observed import Observed, observation
@@ -51,7 +52,8 @@ def create_app(services: Services, settings: PortalSettings) -> ASGIApp:
     app.add_exception_handler(HTTPException, _no_such_page)
     app.add_exception_handler(RequestValidationError, _no_such_page)
     app.add_exception_handler(Exception, _broken)
-    return Observed(SafeHeaders(app))
+    bounded = BoundedBodies(app, file_bytes=settings.upload_megabytes * 1048576)
+    return Observed(SafeHeaders(bounded, behind_tls=settings.secure_cookies))
 
 
 def _refused(request: Request, error: Exception) -> Response:

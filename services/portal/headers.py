@@ -23,8 +23,14 @@ ALWAYS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Robots-Tag": "noindex, nofollow",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
+
+
+TRANSPORT = "max-age=31536000; includeSubDomains"
+"""Behind TLS the browser never asks by plain HTTP again."""
 
 
 class SafeHeaders:
@@ -33,8 +39,9 @@ class SafeHeaders:
     A page left in the cache of a shared window computer is a leak, so no page is ever stored.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, behind_tls: bool = False) -> None:
         self._app = app
+        self._always = ALWAYS | ({"Strict-Transport-Security": TRANSPORT} if behind_tls else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and add the headers to its answer."""
@@ -46,7 +53,7 @@ class SafeHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in ALWAYS.items():
+                for name, value in self._always.items():
                     headers[name] = value
                 headers["Cache-Control"] = (
                     "public, max-age=31536000, immutable" if static else "no-store"

@@ -62,8 +62,9 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
 
 def office_of(servers: Servers, name: str) -> tuple[Office, Foundation]:
     """Funding on a fresh, durable database."""
-    url = servers.cluster.add_database("funding", name)
-    migrate.upgrade("funding", url)
+    owner_url = servers.cluster.add_database("funding", name)
+    url = servers.cluster.url("funding", name)
+    migrate.upgrade("funding", owner_url, runtime=migrate.runtime_role(url, owner_url))
     foundation = Foundation.build(settings_for("funding", url))
 
     @contextmanager

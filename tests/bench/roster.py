@@ -92,7 +92,8 @@ def measure() -> dict[str, dict[str, Any]]:
         path = Path(folder) / "roster.xlsx"
         make_roster(PEOPLE, SEED, path)
         url = servers.database_url("registry")
-        migrate.upgrade("registry", url)
+        owner_url = servers.cluster.owner_url("registry")
+        migrate.upgrade("registry", owner_url, runtime=migrate.runtime_role(url, owner_url))
         found = load_in_a_process(url, path)
         events = outbox_size(url)
     facts = {"rows": found["rows"], "people": found["people"], "events": events}

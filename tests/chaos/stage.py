@@ -197,7 +197,8 @@ class Stage:
         self.keys = keys.generate()
         direct = {name: self.servers.database_url(name) for name in SERVICES}
         for name, url in direct.items():
-            migrate.upgrade(name, url)
+            owner_url = self.servers.cluster.owner_url(name)
+            migrate.upgrade(name, owner_url, runtime=migrate.runtime_role(url, owner_url))
         self.stack = Stack(
             amqp_uri=through(self.servers.amqp_uri, broker_port),
             database_urls=direct,

@@ -127,6 +127,12 @@ def test_the_servers_know_the_passwords_the_services_use() -> None:
         assert (
             f"{name}:{MADE['databases'][f'{name.upper()}_PASSWORD']}@databases:5432/{name}" in url
         )
+        owner = MADE[f"{name}-owner"][f"{name.upper()}_OWNER_DATABASE_URL"]
+        owner_password = MADE["databases"][f"{name.upper()}_OWNER_PASSWORD"]
+        assert f"{name}_owner:{owner_password}@databases:5432/{name}" in owner
+        assert owner_password not in str(MADE[name])  # the service never holds it
+        migration = COMPOSE["services"][f"{name}-migrate"]
+        assert migration["env_file"] == f"compose/secrets/{name}-owner.env"
     stands = json.loads(secrets.definitions(MADE))
     known = {user["name"]: user["password"] for user in stands["users"] if not user["tags"]}
     assert known.keys() == {*PROCESSES, "shell"}

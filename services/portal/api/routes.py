@@ -67,6 +67,9 @@ def _endpoint(services: Services, operation: Operation) -> Endpoint:
                     field="Idempotency-Key",
                     advice="每条命令用一个不重复的值；同一条命令重试时用同一个值",
                 )
+        kind = request.headers.get("Content-Type", "application/json").partition(";")[0].strip()
+        if operation.verb != "GET" and kind != "application/json":
+            raise Invalid("请求正文不是 JSON", advice="Content-Type 用 application/json")
         asked = _read(operation, request.query_params, await request.body())
         answer: Any = await run_in_threadpool(services.call, asked, token=token, key=key)
         return _json(answer)

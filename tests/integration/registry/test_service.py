@@ -186,13 +186,16 @@ def test_a_bureau_speaks_from_its_own_process(
 
 
 @pytest.mark.timeout(300)
-def test_a_release_works_on_the_schema_of_the_next(shell: Shell, tmp_path: Path) -> None:
+def test_a_release_works_on_the_schema_of_the_next(
+    shell: Shell, servers: Servers, tmp_path: Path
+) -> None:
     """The next release's migration comes while this one runs: it goes on writing and publishing,
     can be started again (a roll-back), and its own migration job leaves the schema alone."""
     from services.chassis import migrate, schema
 
     code = schema.expected("registry")
-    with closing(psycopg2.connect(shell.database_url)) as connection:
+    owner_url = servers.cluster.owner_url("registry", shell.database_url.rpartition("/")[2])
+    with closing(psycopg2.connect(owner_url)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '20s'")
@@ -208,6 +211,6 @@ def test_a_release_works_on_the_schema_of_the_next(shell: Shell, tmp_path: Path)
     assert done["rejected"] == 0
     assert shell.rows("SELECT count(*) FROM person") == [(1,)]
     until("the events", lambda: shell.rows("SELECT count(*) FROM outbox") == [(0,)])
-    migrate.upgrade("registry", shell.database_url)
+    migrate.upgrade("registry", owner_url)
     assert schema.found(shell.database_url) == code + 1
     schema.require("registry", shell.database_url)
