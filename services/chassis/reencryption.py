@@ -171,7 +171,7 @@ def _write(
     from sqlalchemy import bindparam
 
     where = and_(*(key == bindparam(name) for key, name in zip(keys, names, strict=True)))
-    values = {name: bindparam(f"new_{name}") for name in columns}
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in columns}
     given = [
         {name: row[name] for name in names} | {f"new_{name}": row[name] for name in columns}
         for row in changed
