@@ -113,7 +113,7 @@ def waiting(stage: Stage) -> int:
         return left
     return sum(
         int(queue.get("messages", 0))
-        for queue in stage.servers.broker.queues(stage.vhost)
+        for queue in stage.queues()
         if not queue["name"].endswith((".archive", ".dead", ".published"))
         and not queue["name"].startswith(("rpc", "amq.", "bureau."))
     )
@@ -137,7 +137,7 @@ def dead_letters(stage: Stage) -> dict[str, int]:
     """Messages laid aside, by queue."""
     return {
         queue["name"]: int(queue["messages"])
-        for queue in stage.servers.broker.queues(stage.vhost)
+        for queue in stage.queues()
         if queue["name"].endswith(".dead") and int(queue.get("messages", 0))
     }
 

@@ -347,8 +347,14 @@ class Stage:
 
     def lying_in(self, queue: str) -> int:
         """Messages that wait in a queue or are in hand."""
-        found = self.servers.broker.queues(self.vhost)
-        return sum(int(each["messages"]) for each in found if each["name"] == queue)
+        return sum(int(each["messages"]) for each in self.queues() if each["name"] == queue)
+
+    def queues(self) -> list[dict[str, Any]]:
+        """The queues of the services' vhost, asked again when a busy machine is slow to answer."""
+        for _ in range(4):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.servers.broker.queues(self.vhost)
+        raise TimeoutError("rabbitmqctl list_queues")
 
     def family(self, name: str) -> list[int]:
         """A server's process and all that it has started."""
