@@ -791,7 +791,7 @@ MATRIX: tuple[Row, ...] = (
         "queues and a binding deleted by hand",
         delete_queues,
         "made again at the next look and refilled from the archives",
-        "QueueRefilled",
+        "",
     ),
 )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import yaml
+
 from tests.chaos.faults import MATRIX, NOT_HERE, SHORT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,3 +19,13 @@ def test_every_row_stands_in_the_documentation() -> None:
         mark = " ●" if row.number in SHORT else ""
         assert f"| {row.number}{mark} | {row.title} | {row.named} |" in text
     assert all(re.search(rf"^\| {number} ", text, re.MULTILINE) for number in NOT_HERE)
+
+
+def test_every_alert_named_is_a_rule() -> None:
+    """A row names the rule that calls somebody, or none."""
+    rules = set()
+    for path in (ROOT / "deploy/prometheus").rglob("*.y*ml"):
+        document = yaml.safe_load(path.read_text("utf-8"))
+        for group in (document or {}).get("groups", []) if isinstance(document, dict) else []:
+            rules |= {rule.get("alert") for rule in group.get("rules", [])}
+    assert {row.alert for row in MATRIX if row.alert} <= rules
