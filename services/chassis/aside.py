@@ -6,11 +6,9 @@ a child process (``child``).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
-
-from eventlet import tpool
-from eventlet.patcher import is_monkey_patched
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -18,7 +16,10 @@ R = TypeVar("R")
 
 def aside(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """The result of ``work``; other greenlets run meanwhile. Without a loop, simply called."""
-    if not is_monkey_patched("thread"):
+    patcher = sys.modules.get("eventlet.patcher")  # a process without a loop need not load it
+    if patcher is None or not patcher.is_monkey_patched("thread"):
         return work(*args, **kwargs)
+    from eventlet import tpool
+
     done: R = tpool.execute(work, *args, **kwargs)
     return done
