@@ -157,7 +157,7 @@ def _is_ours(stack: Stack, name: str) -> bool:
 
 def _address(stack: Stack, name: str) -> tuple[list[str], dict[str, str]]:
     """Where a database is and, in the environment, the password: never on a command line."""
-    address = urlsplit(stack.database_urls[name])
+    address = urlsplit(stack.owner_url(name))
     user, password = address.username or "", unquote(address.password or "")
     if _is_ours(stack, name):
         assert stack.cluster is not None

@@ -85,6 +85,13 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
         """Our own RabbitMQ's nodes; none when an outside one is used."""
         return () if self.broker is None else (self.broker, *self.more_nodes)
 
+    def owner_url(self, name: str) -> str:
+        """The owner of a service's tables: ours, or that of `<SERVICE>_OWNER_DATABASE_URL`."""
+        url = self.database_urls[name]
+        if self.cluster is not None and url == self.cluster.url(name):
+            return self.cluster.owner_url(name)
+        return os.environ.get(f"{name.upper()}_OWNER_DATABASE_URL") or url
+
     @property
     def owner_uri(self) -> str:
         """RabbitMQ as a user who may do everything on our vhost: for backup and restore."""
@@ -379,20 +386,12 @@ def _migrate(stack: Stack, say: Say) -> None:
     say("更新数据库结构")
     for name in SERVICES:
         url = stack.database_urls[name]
-        owner_url = _owner_url(stack, name)
+        owner_url = stack.owner_url(name)
         migrate.upgrade(name, owner_url, runtime=migrate.runtime_role(url, owner_url))
     if stack.broker is not None:
         from services.chassis import rights
 
         stack.broker.add_ours(rights.written())
-
-
-def _owner_url(stack: Stack, name: str) -> str:
-    """The owner of the tables: ours, or that of `<SERVICE>_OWNER_DATABASE_URL`."""
-    url = stack.database_urls[name]
-    if stack.cluster is not None and url == stack.cluster.url(name):
-        return stack.cluster.owner_url(name)
-    return os.environ.get(f"{name.upper()}_OWNER_DATABASE_URL") or url
 
 
 def _is_ready(stack: Stack, name: str) -> bool:

@@ -12,7 +12,7 @@ import amqp
 import pytest
 from sqlalchemy import text
 
-from deploy.local import backup
+from deploy.local import Servers, backup
 from deploy.local.stack import Stack
 from services.chassis import amqp_io, archive, topology
 from services.contracts.actors import Actor, Role
@@ -32,9 +32,12 @@ def services() -> tuple[str, ...]:
 
 
 @pytest.fixture
-def stack(city: City, amqp_uri: str) -> Stack:
+def stack(city: City, amqp_uri: str, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Stack:
     """The city's databases and a vhost, as servers that are not ours to make."""
     urls = {name: each.settings.database_url for name, each in city.foundations.items()}
+    for name, url in urls.items():
+        owner_url = servers.cluster.owner_url(name, url.rpartition("/")[2])
+        monkeypatch.setenv(f"{name.upper()}_OWNER_DATABASE_URL", owner_url)
     return Stack(
         amqp_uri=amqp_uri, database_urls=urls, ports={}, mode="test", broker=None, cluster=None
     )
