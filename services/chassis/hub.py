@@ -9,6 +9,7 @@ how much of it in computing, and where.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import time
@@ -40,6 +41,7 @@ class HubWatch:
     def run(self) -> None:
         """Tick, measure, and tell of what held the loop."""
         signal.signal(signal.SIGALRM, self._note)
+        atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)  # unhandled it would kill us
         waited = _processor_wait_s()
         while True:
             due = time.monotonic() + TICK_S
