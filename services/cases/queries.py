@@ -358,7 +358,7 @@ def open_by_state(uow: UnitOfWork) -> dict[str, int]:
         .where(CaseRow.state.in_(_UNFINISHED))
         .group_by(CaseRow.state)
     )
-    return dict.fromkeys(_UNFINISHED, 0) | dict(rows.tuples().all())
+    return dict.fromkeys(_UNFINISHED, 0) | dict(rows.all())
 
 
 def open_by_limit(uow: UnitOfWork) -> dict[str, int]:
@@ -376,4 +376,4 @@ def open_by_limit(uow: UnitOfWork) -> dict[str, int]:
         .where(CaseRow.state.in_(_UNFINISHED), CaseRow.due_on.is_not(None))
         .group_by(text("1"))
     )
-    return {"passed": 0, "near": 0, "far": 0} | dict(rows.tuples().all())
+    return {"passed": 0, "near": 0, "far": 0} | dict(rows.all())

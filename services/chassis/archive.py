@@ -206,7 +206,10 @@ def _copy(message: amqp.Message, **headers: Any) -> amqp.Message:
     body = message.body.encode() if isinstance(message.body, str) else bytes(message.body)
     kept = ("content_type", "content_encoding", "message_id", "type", "priority")
     old = {k: v for k, v in (message.headers or {}).items() if not k.startswith("x-stream")}
-    for death in old.get("x-death") or ():
+    deaths = old.get("x-death")
+    for death in deaths if isinstance(deaths, list) else ():
+        if not isinstance(death, dict):
+            continue  # as an archive gives it back: nothing the broker says of its own
         if death.get("reason") == "delivery_limit" and death.get("exchange"):
             # laid aside by the broker as it came: who sent it only its properties tell
             old.pop(door.ORIGIN_USER, None)

@@ -156,7 +156,8 @@ def _send_archive(
                 (_copy(message, exchange, row), "", bureau.queue)
                 for message in part
                 if wanted.fullmatch(message.delivery_info["routing_key"])
-                and _sent_at(message) >= since
+                and (sent_at := _sent_at(message)) is not None
+                and sent_at >= since
             ]
             room.await_for(copies)
             if copies and len(publisher.publish(copies)) < len(copies):
@@ -212,8 +213,13 @@ def _wanted(bureau: Bureau, row: ReplayRow, exchange: str) -> re.Pattern[str]:
     return re.compile(rf"(?:{'|'.join(map(re.escape, types)) or '$^'})\.{place}(?:\..*)?")
 
 
-def _sent_at(message: amqp.Message) -> datetime:
-    return datetime.fromisoformat(str(message.headers["cloudEvents:time"]))
+def _sent_at(message: amqp.Message) -> datetime | None:
+    """When an event was said; None for what is no event of ours."""
+    said = (message.headers or {}).get("cloudEvents:time")
+    try:
+        return datetime.fromisoformat(str(said))
+    except ValueError:
+        return None
 
 
 def _copy(message: amqp.Message, exchange: str, row: ReplayRow) -> amqp.Message:

@@ -101,9 +101,9 @@ def apart(five: FiveSumsView) -> int:
 def measure(uow: UnitOfWork) -> None:
     """Bring the gauges up to date."""
     session = uow.session
-    waiting: dict[str, int] = dict(session.execute(text(_PAYMENTS)).tuples().all())
+    waiting: dict[str, int] = dict(session.execute(text(_PAYMENTS)).all())
     first = {"since": uow.today().replace(day=1)}
-    this_month: dict[str, int] = dict(session.execute(text(_MONTH), first).tuples().all())
+    this_month: dict[str, int] = dict(session.execute(text(_MONTH), first).all())
     for state in STATES_OF_ALL:
         PAYMENTS.labels(state).set(waiting.get(state, 0))
         MONTH_FEN.labels(state).set(float(this_month.get(state, 0)))

@@ -38,15 +38,12 @@ def measure(uow: UnitOfWork) -> None:
     for status in SHOWN:
         MESSAGES.labels(status.value).set(counts.get(status.value, 0))
     since = uow.machine_now() - timedelta(hours=24)
-    ended = dict(
-        uow.session.execute(
-            select(Message.status, func.count())
-            .where(Message.text.is_not(None), Message.finished_at >= since)
-            .group_by(Message.status)
-        )
-        .tuples()
-        .all()
+    told = uow.session.execute(
+        select(Message.status, func.count())
+        .where(Message.text.is_not(None), Message.finished_at >= since)
+        .group_by(Message.status)
     )
+    ended = dict(told.all())
     for status in Status:
         if status not in (Status.CREATED, Status.SENDING, Status.PENDING):
             FINISHED.labels(status.value).set(ended.get(status.value, 0))

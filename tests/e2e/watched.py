@@ -88,7 +88,5 @@ def held(logs: Path) -> list[dict[str, Any]]:
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             if '"hub_held"' in line:
                 entry = json.loads(line)
-                found.append(
-                    {name: entry[name] for name in ("service", "seconds", "computing", "doing")}
-                )
+                found.append({name: entry.get(name, file.stem) for name in SAID})
     return sorted(found, key=lambda entry: -entry["seconds"])

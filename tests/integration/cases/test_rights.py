@@ -73,10 +73,11 @@ def test_no_entrypoint_is_open_to_everybody_by_oversight() -> None:
     """Public: guide, notice board and calendar. Nothing else, and no post decides by accident."""
     public = {name for name, endpoint in OWN.items() if endpoint.access is PUBLIC}
     assert public == {"list_items", "list_notices", "read_calendar"}
+    of_the_system = {"load_calendar", "trace_case"}
     for name, endpoint in OWN.items():
         if name not in public:
             assert endpoint.access, name
-            assert Role.SYSTEM_ADMIN not in endpoint.access or name == "load_calendar"  # type: ignore[operator]
+            assert Role.SYSTEM_ADMIN not in endpoint.access or name in of_the_system  # type: ignore[operator]
     assert set(OWN["decide"].access) == {Role.TOWN_DECIDER, Role.COUNTY_DECIDER}  # type: ignore[arg-type]
 
 

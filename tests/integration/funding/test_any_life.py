@@ -217,6 +217,8 @@ class Life:
                     return
         if self.computed:
             self.month = shift(self.computed, 1)
+        year, month = map(int, self.month.split("-"))
+        self.office.today = max(self.office.today, date(year, month, 10))
         self.office.open(self.month)
 
     def send_back(self) -> None:

@@ -88,8 +88,8 @@ def test_only_what_is_over_its_period_goes(foundation: Foundation) -> None:
             id=evidence,
         )
         uow.audit("x", "x", 1)
-        assert retention.sweep(uow) == {"inbox": 1, "command": 1, "file": 1}
-        assert retention.sweep(uow) == {"inbox": 0, "command": 0, "file": 0}
+        assert retention.sweep(uow) == {"inbox": 1, "command": 1, "file": 1, "span": 0}
+        assert retention.sweep(uow) == dict.fromkeys(("inbox", "command", "file", "span"), 0)
         left = uow.session.execute(text("SELECT file_id FROM file_chunk ORDER BY 1")).scalars()
         assert [file_id.int for file_id in left] == [2, 3, 4]
         assert (_count(uow, "inbox"), _count(uow, "command"), _count(uow, "file")) == (1, 1, 3)
