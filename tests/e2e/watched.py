@@ -24,6 +24,8 @@ def look(stack: Stack, folder: Path) -> dict[str, Any]:
     with watching(stack, folder) as prometheus:
         _until(lambda: set(prometheus.targets().values()) == {"up"})
         _until(lambda: _evaluated(prometheus) and "slo:sli_error:ratio" in prometheus.names())
+        # a rate wants two looks at every target; a third, for one that came late
+        _until(lambda: prometheus.query("min(count_over_time(up[10m])) >= 3"))
         series = prometheus.ask('series?match[]={job="zhida"}')
         return {
             "targets": prometheus.targets(),
@@ -74,8 +76,8 @@ def _evaluated(prometheus: Prometheus) -> bool:
     return all(not rule["lastEvaluation"].startswith("0001") for rule in prometheus.rules())
 
 
-def _until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+def _until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.2)
