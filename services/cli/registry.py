@@ -22,6 +22,7 @@ from services.contracts.commands.registry import (
     ListDivisions,
     ListImports,
     ListStaff,
+    ListWaitingNotices,
     LoadDivisions,
     OpenAccount,
     PersonView,
@@ -373,6 +374,23 @@ def coverage(
             ("区划", "名称", "责任人", "在册", "在享", "无人负责"),
             [
                 (r.division, r.name, r.officers, r.people, r.beneficiaries, r.uncovered)
+                for r in rows
+            ],
+        ),
+    )
+
+
+@group.command()
+def notices(as_json: Json = False) -> None:
+    """外部门的通知中查无此人、等待建档的，最早的在前。"""
+    rows = session.call(ListWaitingNotices())
+    present(
+        rows,
+        as_json,
+        lambda: table(
+            ("部门", "通知", "区划", "发生日期", "收到时间", "事件编号"),
+            [
+                (r.bureau, r.kind, r.division, r.happened_on, f"{r.received_at:%F %R}", r.event_id)
                 for r in rows
             ],
         ),

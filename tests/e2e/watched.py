@@ -14,7 +14,7 @@ from deploy.grafana.boards import BOARDS
 from deploy.local.monitoring import Prometheus, watching
 from deploy.local.stack import Stack
 
-SAID = ("service", "seconds", "computing", "doing")
+SAID = ("seconds", "computing", "doing")
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-|\d{11,}")
 """What no label may hold: an id of ours, a long number."""
 
@@ -90,5 +90,5 @@ def held(logs: Path) -> list[dict[str, Any]]:
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             if '"hub_held"' in line:
                 entry = json.loads(line)
-                found.append({name: entry.get(name, file.stem) for name in SAID})
+                found.append({"service": file.stem} | {name: entry[name] for name in SAID})
     return sorted(found, key=lambda entry: -entry["seconds"])
