@@ -9,6 +9,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+from deploy.local import Servers
 from services.chassis.discovery import NAMES
 
 APPEND_ONLY = {
@@ -97,3 +98,20 @@ def test_the_right_is_missing_not_only_guarded_by_a_trigger(
         assert cursor.fetchone() == (False,), right
     with closing(psycopg2.connect(database("funding"))) as connection:
         assert connection.info.user == "zhida_funding"
+
+
+def test_the_trigger_stands_behind_the_right(
+    servers: Servers, entered: Callable[[str], Any]
+) -> None:
+    """The owner of the tables, who has every right on them, is refused by the trigger."""
+    name = entered("notify").connection.info.dbname
+    with closing(psycopg2.connect(servers.cluster.owner_url("notify", name))) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO audit (business_on, actor_id, actor_name, action, subject_type, "
+                "subject_id, detail) VALUES (current_date, 'x', 'x', 'x', 'x', 'x', '{}')"
+            )
+            for change in ("UPDATE audit SET actor_name = ''", "DELETE FROM audit"):
+                with pytest.raises(psycopg2.Error, match="append-only"):
+                    cursor.execute(change)
