@@ -134,13 +134,20 @@ def undo(
 ) -> None:
     """撤销一次导入（首次锁定付款之前）。"""
     view = session.call(UndoImport(import_id=import_id, reason=reason))
-    present(view, as_json, lambda: f"已撤销：{view.people} 人，{view.carried_over} 项待遇")
+    present(
+        view,
+        as_json,
+        lambda: (
+            f"正在撤销：{view.people} 人，{view.carried_over} 项待遇。"
+            "资金确认未锁定付款后生效，结果见 zhida registry imports"
+        ),
+    )
 
 
 @group.command()
 def imports(as_json: Json = False) -> None:
     """历次导入。"""
-    states = {"written": "已写入", "locked": "已锁定", "undone": "已撤销"}
+    states = {"written": "已写入", "undoing": "撤销中", "locked": "已锁定", "undone": "已撤销"}
     rows = session.call(ListImports())
     present(
         rows,

@@ -6,8 +6,8 @@ Owns      dated policies and exclusion rules, entitlements with their working, d
 Publishes entitlement.quoted, entitlement.granted, entitlement.refused, entitlement.ended,
           entitlement.closed (without the reason, for other bureaus),
           cycle.locked, cycle.settled, payment.settled, payment.failed, import.locked,
-          recovery.raised.
+          import.released, recovery.raised.
 Hears     from registry person.recorded, household.recorded, person.account_changed,
-          staff.appointed (copies), person.died, person.death_revoked, roster_import.undone;
+          staff.appointed (copies), person.died, person.death_revoked, roster_import.undo_asked;
           from cases assessment.requested and case.decided.
 """

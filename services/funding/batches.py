@@ -26,8 +26,6 @@ from services.contracts.errors import Conflict, Invalid, NotFound
 from services.contracts.ids import new_id
 from services.funding import policies, policy_book
 from services.funding.domain.cycle import (
-    MONTHS_AHEAD,
-    MONTHS_BACK,
     MOVES,
     SEAT_LABELS,
     STATE_LABELS,
@@ -40,6 +38,7 @@ from services.funding.domain.cycle import advance as next_state
 from services.funding.domain.ledger import FiveSums
 from services.funding.domain.months import first_day
 from services.funding.models import BatchRow, PaymentRow, SignatureRow
+from services.funding.timetable import timetable
 
 KIND_LABELS: dict[str, str] = {
     "monthly": "月度发放",
@@ -128,11 +127,13 @@ def open_batch(uow: UnitOfWork, command: OpenBatch) -> BatchView:
         raise Invalid(
             f"“{command.month}”不是月份", field="month", advice="请填写如 2026-11"
         ) from None
-    if not may_open(command.month, uow.today()):
+    rule = timetable(uow.settings.county, uow.today())
+    if not may_open(command.month, uow.today(), rule):
         raise Invalid(
             f"{command.month} 离今天（{uow.today()}）太远，不能开期",
             field="month",
-            advice=f"最早提前 {MONTHS_AHEAD} 个月，最晚推后 {MONTHS_BACK} 个月，请核对年份",
+            advice=f"最早提前 {rule.months_ahead} 个月，最晚推后 {rule.months_back} 个月，"
+            "请核对年份",
         )
     if command.kind == "monthly":
         taken = uow.session.scalar(

@@ -39,6 +39,15 @@ WHERE pd.due_id = d.id AND pd.live AND p.batch_id = :batch AND p.state = 'locked
   AND d.state = 'owed'
 """
 
+# Held before anything is judged: an import is undone before this lock, or not at all.
+_HOLD_IMPORTS = """
+SELECT i.import_id FROM roster_import i
+ WHERE i.import_id IN (SELECT e.import_id FROM payment p
+                         JOIN entitlement e ON e.id = p.entitlement_id
+                        WHERE p.batch_id = :batch AND p.state = 'draft')
+ ORDER BY i.import_id FOR UPDATE
+"""
+
 _IMPORTS = """
 UPDATE roster_import i SET locked_batch = :batch
 FROM (SELECT DISTINCT e.import_id FROM payment p JOIN entitlement e ON e.id = p.entitlement_id
@@ -70,6 +79,7 @@ def lock(uow: UnitOfWork, command: LockBatch) -> BatchView:
         "state": "draft",
         "changed_since": changed_since(batch.locked_at),
     }
+    session.execute(text(_HOLD_IMPORTS), {"batch": batch.id})
     left = [row for row in session.execute(text(_LOCK), place) if row.state == "withdrawn"]
     ledger.use_budget(uow, batch.id, batch.division, ["locked"])
     everything = ["locked", "withdrawn"]

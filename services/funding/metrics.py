@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from datetime import date, timedelta
-from functools import cache
-from pathlib import Path
 
 from prometheus_client import Gauge
 from sqlalchemy import or_, select, text
@@ -16,6 +13,7 @@ from services.contracts.commands.funding import FiveSumsView
 from services.funding import batches
 from services.funding.domain.months import Month, month_of, shift
 from services.funding.models import BatchRow
+from services.funding.timetable import timetable
 
 PAYMENTS = Gauge(
     "zhida_funding_payments", "Payments of batches not yet settled, by state.", ["state"]
@@ -77,13 +75,6 @@ WHERE e.state = 'active' AND NOT e.one_off AND e.from_month <= :month
 """
 
 
-@cache
-def pay_day() -> int:
-    """The day of a month by which its benefits must have been paid (data/on_time.toml)."""
-    file = Path(__file__).with_name("data") / "on_time.toml"
-    return int(tomllib.loads(file.read_text("utf-8"))["day"])
-
-
 def month_to_be_paid(today: date, day: int) -> Month:
     """The newest month whose pay day is over."""
     return month_of(today) if today.day > day else shift(month_of(today), -1)
@@ -124,7 +115,7 @@ def reconcile(uow: UnitOfWork) -> None:
     )
     five = batches.sums_of(uow, uow.session.scalars(recent).all())
     DIFFERENCE_FEN.set(sum(apart(each) for each in five))
-    month = month_to_be_paid(uow.today(), pay_day())
+    month = month_to_be_paid(uow.today(), timetable(uow.settings.county, uow.today()).pay_day)
     expected, late = uow.session.execute(text(_ON_TIME), {"month": month}).one()
     EXPECTED.set(expected)
     LATE.set(late)

@@ -25,7 +25,7 @@ from services.contracts.events.registry import (
     PersonDeathRevoked,
     PersonDied,
     PersonRecorded,
-    RosterImportUndone,
+    RosterImportUndoAsked,
     StaffAppointed,
 )
 from services.funding import (
@@ -120,10 +120,10 @@ class FundingService(Service):
         """Lift a stop."""
         deaths.on_death_revoked(uow, events)
 
-    @react(RosterImportUndone)
-    def on_import_undone(self, uow: UnitOfWork, events: list[RosterImportUndone]) -> None:
-        """Void what an import brought."""
-        grants.on_import_undone(uow, [event.import_id for event in events])
+    @react(RosterImportUndoAsked)
+    def on_import_undo_asked(self, uow: UnitOfWork, events: list[RosterImportUndoAsked]) -> None:
+        """Void what an import brought, unless some of it was locked."""
+        grants.on_undo_asked(uow, events)
 
     @every(seconds=30)
     def measure(self, uow: UnitOfWork) -> None:

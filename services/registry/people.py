@@ -27,6 +27,7 @@ from services.registry.domain import identity_number, roster
 from services.registry.domain.benefits import CATEGORIES, DISABILITY, HEAD, KINSHIP_SPELLINGS
 from services.registry.domain.pinyin import initials
 from services.registry.models import Household, Person, PersonCategory, Staff
+from services.registry.roster_import import undoing
 
 _PHONE_ADVICE = "请填 11 位手机号或带区号的固话"
 
@@ -157,6 +158,7 @@ def _household(uow: UnitOfWork, household_id: UUID) -> Household:
     if household is None or household.removed:
         raise NotFound("没有这一户", field="household_id")
     uow.require(household.division)
+    undoing.refuse_while_undoing(uow, household.import_id)
     return household
 
 

@@ -64,6 +64,7 @@ from services.contracts.events.funding import (
     EntitlementGranted,
     EntitlementReopened,
     ImportLocked,
+    ImportReleased,
 )
 from services.registry import (
     account_changes,
@@ -313,10 +314,10 @@ class RegistryService(Service):
         """Write a roster, all or nothing."""
         return roster_import.write(uow, request)
 
-    @command(UndoImport, roles=IMPORTERS, child=True)
+    @command(UndoImport, roles=IMPORTERS)
     def undo_import(self, uow: UnitOfWork, request: UndoImport) -> ImportView:
-        """Take an import back whole."""
-        return roster_import.undo(uow, request)
+        """Ask for an import to be taken back whole."""
+        return roster_import.ask_undo(uow, request)
 
     @query(ListImports, roles=(*IMPORTERS, *MONEY, Role.AUDITOR))
     def list_imports(self, uow: UnitOfWork, request: ListImports) -> Any:
@@ -364,6 +365,11 @@ class RegistryService(Service):
     def on_import_locked(self, uow: UnitOfWork, events: list[ImportLocked]) -> None:
         """From the first lock on, an import stands."""
         roster_import.on_locked(uow, events)
+
+    @react(ImportReleased)
+    def on_import_released(self, uow: UnitOfWork, events: list[ImportReleased]) -> None:
+        """Take back an import of which nothing was locked."""
+        roster_import.on_released(uow, events)
 
     @every(seconds=30)
     def measure(self, uow: UnitOfWork) -> None:

@@ -6,14 +6,19 @@ from datetime import date, timedelta
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
+from services.chassis import files
 from services.contracts.actors import Actor, Role
 from services.contracts.commands import cases as c
 from services.contracts.commands.registry import (
     FindByIdentity,
     HouseholdView,
+    ImportRoster,
+    ListImports,
     NewMember,
     RegisterHousehold,
+    UndoImport,
 )
 from services.contracts.errors import Conflict, Forbidden, Invalid
 from services.contracts.events.cases import CaseDecided, PublicityOpened
@@ -25,8 +30,9 @@ from services.contracts.events.funding import (
 from services.contracts.events.registry import BenefitCarriedOver
 from services.contracts.ids import new_id
 from tests.builders.city import City
-from tests.builders.roster import identity
+from tests.builders.roster import identity, row, xlsx
 from tests.e2e.conftest import OTHER_TOWN, VILLAGE
+from tests.fixtures.services import actor
 
 Staff = dict[str, Actor]
 
@@ -151,6 +157,34 @@ def test_1_no_living_subsidy_beside_the_support_of_a_child_or_tekun(
     assert refused.outcome == "refused"
     granted = [event.benefit for event in city.said(EntitlementGranted)]
     assert granted == [held]
+
+
+def roster_in(city: City, staff: Staff) -> UUID:
+    """A roster of one household with 农村低保, written."""
+    with city.begin("registry", staff["county"]) as uow:
+        file_id = files.write(
+            uow, "花名册.xlsx", xlsx([row(责任人工号="HH0001")]), "x", division="421083"
+        )
+    report = city.ask(
+        actor(Role.SYSTEM_ADMIN), ImportRoster(file_id=file_id, first_month="2026-11")
+    )
+    assert report.import_id is not None
+    return report.import_id
+
+
+def test_an_import_is_taken_back_in_all_services_or_in_none(city: City, staff: Staff) -> None:
+    """Registry asks, funding answers: void and removed everywhere, its case ended, nobody paid."""
+    import_id = roster_in(city, staff)
+    assert [event.benefit for event in city.said(EntitlementGranted)] == ["rural_dibao"]
+    admin = actor(Role.SYSTEM_ADMIN)
+    city.ask(admin, UndoImport(import_id=import_id, reason="试导"))
+    city.settle(again=True)
+    assert [each.state for each in city.ask(admin, ListImports())] == ["undone"]
+    assert city.ask(staff["clerk"], FindByIdentity(identity_number=identity(1))) is None
+    with city.begin("cases") as uow:
+        assert uow.session.scalars(text("SELECT state FROM case_file")).all() == ["ended"]
+    with city.begin("funding") as uow:
+        assert uow.session.scalars(text("SELECT state FROM entitlement")).all() == ["void"]
 
 
 def test_3_one_person_in_two_towns_and_under_two_numbers(city: City, staff: Staff) -> None:

@@ -567,7 +567,7 @@ class ImportView(msgspec.Struct, frozen=True, kw_only=True):
     import_id: UUID
     file_name: str
     first_month: str
-    state: Literal["written", "locked", "undone"]
+    state: Literal["written", "undoing", "locked", "undone"]
     rows: int
     people: int
     households: int
@@ -579,9 +579,10 @@ class ImportView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UndoImport(Command[ImportView], frozen=True, kw_only=True):
-    """Take back an import whole. Refused once a payment of its first month was locked."""
+    """Take back an import whole: ``undoing`` until funding says that none of it was locked.
 
-    timeout: ClassVar[float] = 300.0
+    Refused once a payment of it was locked; then it stands as ``locked``.
+    """
 
     import_id: UUID
     reason: str

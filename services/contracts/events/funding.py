@@ -190,6 +190,14 @@ class ImportLocked(Event, frozen=True, kw_only=True):
     batch_id: UUID
 
 
+@event("import.released.v1", audience=Audience.INTERNAL, subject="import_id")
+class ImportReleased(Event, frozen=True, kw_only=True):
+    """某次花名册导入尚无待遇锁定付款，其待遇已全部作废：登记服务可以撤销导入。"""
+
+    import_id: UUID
+    division: str
+
+
 @event("recovery.raised.v1", audience=Audience.INTERNAL, subject="recovery_id")
 class RecoveryRaised(Event, frozen=True, kw_only=True):
     """应追回：终止月份之后已付的款项。"""

@@ -256,6 +256,14 @@ class BenefitCarriedOver(Event, frozen=True, kw_only=True):
     child: bool = False
 
 
+@event("roster_import.undo_asked.v1", audience=Audience.INTERNAL, subject="import_id")
+class RosterImportUndoAsked(Event, frozen=True, kw_only=True):
+    """请求撤销一次花名册导入：资金服务答 ``import.released.v1`` 或 ``import.locked.v1``。"""
+
+    import_id: UUID
+    division: str
+
+
 @event("roster_import.undone.v1", audience=Audience.INTERNAL, subject="import_id")
 class RosterImportUndone(Event, frozen=True, kw_only=True):
     """花名册导入被撤销：该批带入的待遇全部作废（首次锁定付款之前）。"""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+import msgspec
+
 from services.contracts.actors import ROLE_LABELS, Actor, Role
 from services.contracts.errors import Conflict
 from services.funding.domain.months import Month, month_of, shift
@@ -90,18 +92,22 @@ MOVES: dict[Step, dict[State, State]] = {
 }
 
 
-MONTHS_AHEAD = 1
-"""A month may be opened in the month before it (春节前提前发放下月), no earlier: compute makes the
-dues of every month up to the batch's, so a slip of the year would owe decades. Source: [K]."""
+class Timetable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a division opens and pays its months, from a date on; ``source`` says who set it."""
 
-MONTHS_BACK = 12
-"""What is older than a year was paid or given up; arrears come with the current month."""
+    division: str
+    effective_from: date
+    pay_day: int
+    months_ahead: int
+    months_back: int
+    source: str
 
 
-def may_open(month: Month, today: date) -> bool:
+def may_open(month: Month, today: date, timetable: Timetable) -> bool:
     """Whether a batch of this month may be opened on this day."""
     now = month_of(today)
-    return shift(now, -MONTHS_BACK) <= month <= shift(now, MONTHS_AHEAD)
+    earliest, latest = shift(now, -timetable.months_back), shift(now, timetable.months_ahead)
+    return earliest <= month <= latest
 
 
 class StepRefusedError(Conflict):

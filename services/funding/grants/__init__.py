@@ -6,6 +6,6 @@ back what a roster brought.
 """
 
 from services.funding.grants.decided import on_decided
-from services.funding.grants.undone_imports import on_import_undone
+from services.funding.grants.undone_imports import on_undo_asked
 
-__all__ = ["on_decided", "on_import_undone"]
+__all__ = ["on_decided", "on_undo_asked"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,13 +71,6 @@ def open_all(uow: UnitOfWork, events: Sequence[CaseDecided]) -> None:
     ):
         if rows:
             session.execute(insert(model), rows)
-    imports = {event.import_id for event in events if event.import_id} - books.undone
-    if imports:
-        session.execute(
-            upsert(RosterImportRow)
-            .values([{"import_id": import_id} for import_id in sorted(imports)])
-            .on_conflict_do_nothing()
-        )
     carried = all(event.basis == CARRIED_OVER for event in events)
     uow.emit_all([*books.granted, *books.refused], bulk=carried)
     for entitlement_id in books.urgent:
@@ -88,12 +82,6 @@ def load(uow: UnitOfWork, events: Sequence[CaseDecided]) -> Books:
     benefits = [granted for event in events for granted in event.benefits]
     quote_ids = {granted.quote_id for granted in benefits if granted.quote_id}
     quotes = uow.session.scalars(select(QuoteRow).where(QuoteRow.id.in_(quote_ids)))
-    imports = {event.import_id for event in events if event.import_id}
-    undone = uow.session.scalars(
-        select(RosterImportRow.import_id).where(
-            RosterImportRow.import_id.in_(imports), RosterImportRow.undone
-        )
-    )
     return Books(
         people=People(
             uow,
@@ -101,8 +89,26 @@ def load(uow: UnitOfWork, events: Sequence[CaseDecided]) -> Books:
             on=uow.today(),
         ),
         quotes={quote.id: quote for quote in quotes} if quote_ids else {},
-        undone=frozenset(undone) if imports else frozenset(),
+        undone=_undone(uow, {event.import_id for event in events if event.import_id}),
     )
+
+
+def _undone(uow: UnitOfWork, imports: AbstractSet[uuid.UUID]) -> frozenset[uuid.UUID]:
+    """Which of these imports are undone; the others are not undone before this transaction ends."""
+    if not imports:
+        return frozenset()
+    uow.session.execute(
+        upsert(RosterImportRow)
+        .values([{"import_id": import_id} for import_id in sorted(imports)])
+        .on_conflict_do_nothing()
+    )
+    held = uow.session.execute(
+        select(RosterImportRow.import_id, RosterImportRow.undone)
+        .where(RosterImportRow.import_id.in_(imports))
+        .order_by(RosterImportRow.import_id)
+        .with_for_update(read=True)
+    )
+    return frozenset(import_id for import_id, undone in held if undone)
 
 
 def _open(books: Books, event: CaseDecided, position: int, granted: BenefitGranted) -> None:

@@ -74,9 +74,9 @@ def errors_workbook(file_id: UUID, desk: SignedIn) -> Response:
 
 @room.post("/{import_id}/undo")
 def undo(import_id: UUID, desk: SignedIn) -> Response:
-    """Take an import back whole."""
+    """Ask for an import to be taken back whole."""
     desk.again = partial(imports, desk)
     reason = desk.form.text("reason", "撤销原因")
     desk.form.check()
     desk.do(UndoImport(import_id=import_id, reason=reason))
-    return desk.go("/import", "导入已撤销")
+    return desk.go("/import", "正在撤销：资金确认未锁定付款后生效，请稍候刷新查看")

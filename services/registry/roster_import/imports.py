@@ -22,12 +22,12 @@ def list_imports(uow: UnitOfWork, query: ListImports) -> list[ImportView]:
 
 
 def on_locked(uow: UnitOfWork, events: Iterable[ImportLocked]) -> None:
-    """From the first lock on, an import stands."""
+    """From the first lock on, an import stands; who asked for it to be taken back came too late."""
     uow.session.execute(
         update(RosterImport)
         .where(
             RosterImport.id.in_({event.import_id for event in events}),
-            RosterImport.state == "written",
+            RosterImport.state.in_(("written", "undoing")),
         )
         .values(state="locked")
     )
@@ -39,7 +39,7 @@ def view(row: RosterImport) -> ImportView:
         import_id=row.id,
         file_name=row.file_name,
         first_month=f"{row.first_month:%Y-%m}",
-        state=cast(Literal["written", "locked", "undone"], row.state),
+        state=cast(Literal["written", "undoing", "locked", "undone"], row.state),
         rows=row.rows,
         people=row.people,
         households=row.households,

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Row, Select, delete, func, select, update
+from sqlalchemy.orm import InstrumentedAttribute
 
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.registry import ImportView, UndoImport
 from services.contracts.errors import Conflict, Invalid, NotFound
 from services.contracts.events import Event
-from services.contracts.events.registry import HouseholdRecorded, PersonRecorded, RosterImportUndone
+from services.contracts.events.funding import ImportReleased
+from services.contracts.events.registry import (
+    HouseholdRecorded,
+    PersonRecorded,
+    RosterImportUndoAsked,
+    RosterImportUndone,
+)
 from services.registry import beneficiaries
-from services.registry.copy_in import copy_events
 from services.registry.domain.benefits import KINSHIPS
 from services.registry.models import (
     CarriedBenefit,
@@ -28,30 +34,61 @@ from services.registry.models import (
 from services.registry.roster_import.imports import view
 from services.registry.roster_import.reading import require_scope
 
+PAGE = 1000
 
-def undo(uow: UnitOfWork, command: UndoImport) -> ImportView:
-    """Take an import back whole."""
+
+def ask_undo(uow: UnitOfWork, command: UndoImport) -> ImportView:
+    """Ask for an import to be taken back.
+
+    Funding alone knows what was locked, so it answers first: ``ImportReleased`` once all of it is
+    void there (``on_released``), ``ImportLocked`` when it stands. Nobody joins its households
+    meanwhile (``refuse_while_undoing``).
+    """
     row = uow.session.get(RosterImport, command.import_id, with_for_update=True)
     if row is None:
         raise NotFound("没有这次导入", field="import_id")
-    if row.state == "locked":
-        raise Conflict(
-            "这次导入的待遇已锁定付款，不能撤销", advice="有误的请逐户复核", reason="locked"
-        )
-    if row.state == "undone":
-        raise Conflict("这次导入已经撤销", reason="undone")
+    if row.state != "written":
+        problem, advice = _NOT_NOW[row.state]
+        raise Conflict(problem, advice=advice, reason=row.state)
     if not command.reason.strip():
         raise Invalid("请写明撤销原因", field="reason")
     require_scope(uow, _divisions_of(uow, row.id))
     _refuse_joined(uow, row.id)
-    _remove(uow, row.id)
-    row.state, row.undone_at = "undone", uow.machine_now()
-    row.undone_by, row.reason = uow.actor.id, command.reason
-    uow.session.flush()
-    uow.audit("roster.undone", "roster_import", row.id, reason=command.reason)
-    copy_events(uow, _removals(uow, row.id))
-    uow.emit(RosterImportUndone(import_id=row.id, division=uow.settings.county))
+    row.state, row.undone_by, row.reason = "undoing", uow.actor.id, command.reason
+    uow.audit("roster.undo_asked", "roster_import", row.id, reason=command.reason)
+    uow.emit(RosterImportUndoAsked(import_id=row.id, division=uow.settings.county))
     return view(row)
+
+
+_NOT_NOW = {
+    "locked": ("这次导入的待遇已锁定付款，不能撤销", "有误的请逐户复核"),
+    "undone": ("这次导入已经撤销", None),
+    "undoing": ("这次导入正在撤销", "请稍候查看结果"),
+}
+"""Why an import in this state cannot be taken back, and what to do."""
+
+
+def refuse_while_undoing(uow: UnitOfWork, import_id: UUID | None) -> None:
+    """Raise ``Conflict`` when the import that brought a household is being taken back."""
+    state = uow.session.scalar(
+        select(RosterImport.state).where(RosterImport.id == import_id).with_for_update(read=True)
+    )
+    if state == "undoing":
+        raise Conflict("这一户是花名册导入的，该次导入正在撤销", advice="请稍候再登记")
+
+
+def on_released(uow: UnitOfWork, events: Iterable[ImportReleased]) -> None:
+    """None of it was locked and none will be: take the import back whole."""
+    for event in events:
+        row = uow.session.get(RosterImport, event.import_id, with_for_update=True)
+        if row is None or row.state != "undoing":
+            continue
+        _remove(uow, row.id)
+        row.state, row.undone_at = "undone", uow.machine_now()
+        uow.audit("roster.undone", "roster_import", row.id, asked_by=row.undone_by)
+        uow.emit_all(_people_removed(uow, row.id))
+        uow.emit_all(_households_removed(uow, row.id))
+        uow.emit(RosterImportUndone(import_id=row.id, division=uow.settings.county))
 
 
 def _divisions_of(uow: UnitOfWork, import_id: UUID) -> set[str]:
@@ -121,9 +158,10 @@ def _remove(uow: UnitOfWork, import_id: UUID) -> None:
     session.expire_all()
 
 
-def _removals(uow: UnitOfWork, import_id: UUID) -> Iterator[Event]:
-    """The last word on everybody taken back. Read whole before COPY has the connection."""
-    people_gone = uow.session.execute(
+def _people_removed(uow: UnitOfWork, import_id: UUID) -> Iterator[Event]:
+    """The last word on everybody taken back, a page at a time."""
+    for rows in _pages(
+        uow,
         select(
             Person.id,
             Person.household_id,
@@ -137,21 +175,11 @@ def _removals(uow: UnitOfWork, import_id: UUID) -> Iterator[Event]:
             Person.officer_id,
             Person.deceased_on,
             Person.version,
-        ).where(Person.import_id == import_id)
-    ).all()
-    households_gone = uow.session.execute(
-        select(
-            Household.id,
-            Household.number,
-            Household.division,
-            Household.head_person_id,
-            Household.payee_person_id,
-            Household.version,
-        ).where(Household.import_id == import_id)
-    ).all()
-    return chain(
-        (
-            PersonRecorded(
+        ).where(Person.import_id == import_id),
+        Person.id,
+    ):
+        for row in rows:
+            yield PersonRecorded(
                 person_id=row.id,
                 household_id=row.household_id,
                 division=row.division,
@@ -167,10 +195,24 @@ def _removals(uow: UnitOfWork, import_id: UUID) -> Iterator[Event]:
                 epoch=uow.epoch,
                 version=row.version,
             )
-            for row in people_gone
-        ),
-        (
-            HouseholdRecorded(
+
+
+def _households_removed(uow: UnitOfWork, import_id: UUID) -> Iterator[Event]:
+    """The last word on every household taken back, a page at a time."""
+    for rows in _pages(
+        uow,
+        select(
+            Household.id,
+            Household.number,
+            Household.division,
+            Household.head_person_id,
+            Household.payee_person_id,
+            Household.version,
+        ).where(Household.import_id == import_id),
+        Household.id,
+    ):
+        for row in rows:
+            yield HouseholdRecorded(
                 household_id=row.id,
                 household_no=row.number,
                 division=row.division,
@@ -181,6 +223,15 @@ def _removals(uow: UnitOfWork, import_id: UUID) -> Iterator[Event]:
                 epoch=uow.epoch,
                 version=row.version,
             )
-            for row in households_gone
-        ),
-    )
+
+
+def _pages(
+    uow: UnitOfWork, rows: Select[*tuple[Any, ...]], key: InstrumentedAttribute[UUID]
+) -> Iterator[Sequence[Row[*tuple[Any, ...]]]]:
+    """``rows`` in the order of ``key``, a thousand at a time: the event loop goes on between."""
+    after: UUID | None = None
+    while page := uow.session.execute(
+        rows.where(*([key > after] if after else ())).order_by(key).limit(PAGE)
+    ).all():
+        yield page
+        after = page[-1].id

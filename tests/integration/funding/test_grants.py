@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from services.contracts.commands import funding as c
 from services.contracts.events.cases import (
@@ -16,6 +17,7 @@ from services.contracts.events.cases import (
     Means,
 )
 from services.contracts.events.funding import EntitlementQuoted
+from services.contracts.events.registry import RosterImportUndoAsked
 from services.contracts.ids import new_id
 from services.funding import batches, grants, locking, queries, quotes, replenishment, signing
 from services.funding.models import QuoteRow
@@ -274,6 +276,28 @@ def test_a_review_changes_the_amount_and_owed_months_are_adjusted(office: Office
     assert names.count("entitlement.ended.v1") == 1
 
 
+def asked(import_id: UUID) -> RosterImportUndoAsked:
+    """Registry asks for an import to be taken back."""
+    return RosterImportUndoAsked(import_id=import_id, division="421083")
+
+
+def test_a_lock_and_an_undo_wait_for_one_another(office: Office) -> None:
+    """Whichever holds the import first, the other sees it: never paid and undone at once."""
+    office.money()
+    import_id = new_id()
+    office.grant(office.household(), "elderly", fen=5_000, import_id=import_id)
+    office.bring_to("released")
+    statement = "SELECT 1 FROM roster_import WHERE import_id = :i FOR UPDATE NOWAIT"
+    with office.uow() as undoing:
+        grants.on_undo_asked(undoing, [asked(import_id)])
+        with pytest.raises(OperationalError, match="could not obtain lock"), office.uow() as other:
+            other.session.execute(text(statement), {"i": import_id})
+    with office.uow(CLERK) as uow:
+        locking.lock(uow, c.LockBatch(batch="2026-11"))
+        with pytest.raises(OperationalError, match="could not obtain lock"), office.uow() as other:
+            other.session.execute(text(statement), {"i": import_id})
+
+
 def test_an_import_is_undone_before_its_first_lock_only(office: Office) -> None:
     """Undone in time, nothing it brought is paid, whatever was computed; after the lock it
     stands."""
@@ -282,7 +306,8 @@ def test_an_import_is_undone_before_its_first_lock_only(office: Office) -> None:
     office.grant(office.household(), "elderly", fen=5_000, import_id=import_id)
     office.bring_to("released")
     with office.uow() as uow:
-        grants.on_import_undone(uow, [import_id])
+        grants.on_undo_asked(uow, [asked(import_id)])
+        assert "import.released.v1" in {name for name, _ in emitted(uow)}
     locked = office.lock("2026-11")
     assert {t.key: t.payments for t in locked.by_state} == {"withdrawn": 1}
     late = new_id()
@@ -293,7 +318,8 @@ def test_an_import_is_undone_before_its_first_lock_only(office: Office) -> None:
         assert [body["import_id"] for name, body in emitted(uow) if name == "import.locked.v1"] == [
             str(late)
         ]
-        grants.on_import_undone(uow, [late])
+        grants.on_undo_asked(uow, [asked(late)])
+        assert [name for name, _ in emitted(uow)][-1] == "import.locked.v1"
     assert office.view(december.batch_no).by_state[0].key == "locked"
 
 

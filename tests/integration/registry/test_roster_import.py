@@ -23,7 +23,7 @@ from services.contracts.commands.registry import (
     UndoImport,
 )
 from services.contracts.errors import Conflict, Forbidden, Invalid, NotFound
-from services.contracts.events.funding import EntitlementGranted, ImportLocked
+from services.contracts.events.funding import EntitlementGranted, ImportLocked, ImportReleased
 from services.contracts.ids import new_id
 from services.registry import beneficiaries, people, queries, roster_import
 from services.registry.models import CarriedBenefit, Household, Person, Responsibility, Staff
@@ -243,15 +243,22 @@ def test_a_roster_of_another_town_is_refused(act: Act) -> None:
         load(uow, FAMILY)
 
 
+def release(uow: UnitOfWork, import_id: UUID) -> None:
+    """Funding answers that nothing of the import was locked."""
+    roster_import.on_released(uow, [ImportReleased(import_id=import_id, division="421083")])
+
+
 def test_undo_takes_all_of_it_back(act: Act) -> None:
     """As if it had not been: nobody is found, all readers are told, and it may come in anew."""
     with act() as uow:
         report = load(uow, [*FAMILY, *ORPHAN])
         assert report.import_id is not None
         before = len(emitted(uow))
-        view = roster_import.undo(uow, UndoImport(import_id=report.import_id, reason="试导"))
+        view = roster_import.ask_undo(uow, UndoImport(import_id=report.import_id, reason="试导"))
+        assert view.state == "undoing"
+        assert queries.find_by_identity(uow, FindByIdentity(identity_number=identity(1)))
+        release(uow, report.import_id)
         events = emitted(uow)[before:]
-        assert view.state == "undone"
         assert queries.find_by_identity(uow, FindByIdentity(identity_number=identity(1))) is None
         removed = [b for name, b in events if name == "person.recorded.v1"]
         assert len(removed) == 4
@@ -274,7 +281,22 @@ def test_after_the_first_lock_an_import_stands(act: Act) -> None:
         locked = ImportLocked(import_id=import_id, division="421083", batch_id=new_id())
         roster_import.on_locked(uow, [locked, locked])
         with pytest.raises(Conflict, match="已锁定付款"):
-            roster_import.undo(uow, UndoImport(import_id=import_id, reason="试导"))
+            roster_import.ask_undo(uow, UndoImport(import_id=import_id, reason="试导"))
+
+
+def test_a_lock_that_came_first_wins_over_the_undo(act: Act) -> None:
+    """Asked for while a batch was locking: nothing was taken back, and the import stands."""
+    with act() as uow:
+        import_id = load(uow, FAMILY).import_id
+        assert import_id is not None
+        roster_import.ask_undo(uow, UndoImport(import_id=import_id, reason="试导"))
+        with pytest.raises(Conflict, match="正在撤销"):
+            roster_import.ask_undo(uow, UndoImport(import_id=import_id, reason="再来"))
+        locked = ImportLocked(import_id=import_id, division="421083", batch_id=new_id())
+        roster_import.on_locked(uow, [locked])
+        release(uow, import_id)  # what no order of events may do any more
+        assert queries.find_by_identity(uow, FindByIdentity(identity_number=identity(1)))
+        assert [i.state for i in roster_import.list_imports(uow, ListImports())] == ["locked"]
 
 
 def test_an_undone_import_stays_undone(act: Act) -> None:
@@ -282,11 +304,13 @@ def test_an_undone_import_stays_undone(act: Act) -> None:
     with act() as uow:
         import_id = load(uow, FAMILY).import_id
         assert import_id is not None
-        roster_import.undo(uow, UndoImport(import_id=import_id, reason="试导"))
+        roster_import.ask_undo(uow, UndoImport(import_id=import_id, reason="试导"))
+        release(uow, import_id)
+        release(uow, import_id)
         late = ImportLocked(import_id=import_id, division="421083", batch_id=new_id())
         roster_import.on_locked(uow, [late])
         with pytest.raises(Conflict, match="已经撤销"):
-            roster_import.undo(uow, UndoImport(import_id=import_id, reason="再来"))
+            roster_import.ask_undo(uow, UndoImport(import_id=import_id, reason="再来"))
 
 
 def test_who_was_there_before_stays_and_may_get_it_again(act: Act) -> None:
@@ -307,7 +331,8 @@ def test_who_was_there_before_stays_and_may_get_it_again(act: Act) -> None:
             from_month=date(2026, 11, 1),
         )
         beneficiaries.on_told(uow, [held])
-        roster_import.undo(uow, UndoImport(import_id=report.import_id, reason="试导"))
+        roster_import.ask_undo(uow, UndoImport(import_id=report.import_id, reason="试导"))
+        release(uow, report.import_id)
         person = uow.session.scalars(select(Person)).one()
         assert (person.id, person.removed, person.beneficiary) == (head, False, False)
         assert load(uow, rows).import_id is not None
@@ -325,7 +350,22 @@ def test_undo_leaves_nobody_without_a_household(act: Act) -> None:
             uow, AddMember(household_id=household, member=member(9, "子"), reason="出生")
         )
         with pytest.raises(Conflict, match="有 1 人登记到这些户中"):
-            roster_import.undo(uow, UndoImport(import_id=import_id, reason="试导"))
+            roster_import.ask_undo(uow, UndoImport(import_id=import_id, reason="试导"))
+
+
+def test_nobody_joins_a_household_that_is_being_taken_back(act: Act) -> None:
+    """Between the asking and funding's answer as well, nobody can be stranded."""
+    from services.contracts.commands.registry import AddMember
+
+    with act() as uow:
+        import_id = load(uow, FAMILY).import_id
+        assert import_id is not None
+        roster_import.ask_undo(uow, UndoImport(import_id=import_id, reason="试导"))
+        household = uow.session.scalars(select(Household.id)).one()
+        with pytest.raises(Conflict, match="正在撤销"):
+            people.add_member(
+                uow, AddMember(household_id=household, member=member(9, "子"), reason="出生")
+            )
 
 
 def test_two_imports_wait_for_one_another(act: Act, foundation: Foundation) -> None:

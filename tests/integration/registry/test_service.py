@@ -144,7 +144,7 @@ def test_a_roster_at_the_shell(shell: Shell, tmp_path: Path) -> None:
     assert shell.rows("SELECT count(*) FROM person") == [(1,)]
     until("the outbox", lambda: shell.rows("SELECT count(*) FROM outbox") == [(0,)])
     undone = shell("registry", "undo", written["import_id"], "--reason", "试导")
-    assert undone["state"] == "undone"
+    assert undone["state"] == "undoing"
 
 
 @pytest.mark.timeout(600)

@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,8 +18,10 @@ from services.funding.domain.cycle import (
     may_open,
     may_sign,
 )
+from services.funding.timetable import timetable
 
 DAY = date(2026, 11, 20)
+RULE = timetable("421083", DAY)
 
 
 @given(steps=st.lists(st.sampled_from(list(Step)), max_size=25))
@@ -149,9 +152,18 @@ def test_refusals_say_why() -> None:
 )
 def test_a_slip_of_the_year_opens_no_batch(month: str, allowed: bool) -> None:
     """Compute makes the dues of every month up to the batch's: 2099 would owe 73 years."""
-    assert may_open(month, DAY) is allowed
+    assert may_open(month, DAY, RULE) is allowed
+
+
+def test_the_window_is_data() -> None:
+    """A division's own timetable changes what may be opened, and no code."""
+    earlier = msgspec.structs.replace(RULE, months_ahead=2, months_back=0)
+    assert may_open("2027-01", DAY, earlier)
+    assert not may_open("2026-10", DAY, earlier)
+    with pytest.raises(LookupError):
+        timetable("421083", date(1990, 1, 1))
 
 
 def test_over_the_new_year() -> None:
     """January is paid in December, before the holidays."""
-    assert may_open("2027-01", date(2026, 12, 30))
+    assert may_open("2027-01", date(2026, 12, 30), RULE)
