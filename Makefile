@@ -3,6 +3,8 @@
 .PHONY: help setup up down demo test unit lint bench chaos several image sbom k8s migration clean
 
 PEOPLE ?= 2000
+# Tests that start processes wait more than they compute: two for each of the least two processors.
+WORKERS ?= 4
 IMAGE ?= localhost/zhida:dev
 BASE ?=
 PODMAN ?= podman
@@ -24,8 +26,8 @@ demo: setup  ## The main job from roster to paid, with synthetic people (PEOPLE=
 	@$(VENV)/zhida demo --people $(PEOPLE)
 
 test: setup lint  ## Everything: lint, unit, integration, end to end, browser, faults
-	$(VENV)/pytest -n auto -q -m "not alone" tests
-	$(VENV)/pytest -q -m alone tests
+	$(VENV)/pytest -n $(WORKERS) -q -m "not alone" tests
+	$(VENV)/pytest -n 2 --dist loadgroup -q -m alone tests
 
 unit: setup  ## Unit and contract tests only, in parallel
 	$(VENV)/pytest -n auto -q tests/unit tests/contract

