@@ -20,6 +20,7 @@ from services.cases import (
     reviews,
     stock,
 )
+from services.cases.models import Division, Household, Person, Staff
 from services.chassis import audit_chain, replay
 from services.chassis.service import (
     OBSERVERS,
@@ -138,22 +139,22 @@ class CasesService(Service):
         """Heads of the others' audit chains."""
         audit_chain.bear_witness(uow, events)
 
-    @project(DivisionRegistered)
+    @project(DivisionRegistered, into=Division)
     def copy_divisions(self, uow: UnitOfWork, events: list[DivisionRegistered]) -> None:
         """Names of places."""
         projections.divisions(uow, events)
 
-    @project(StaffAppointed)
+    @project(StaffAppointed, into=Staff)
     def copy_staff(self, uow: UnitOfWork, events: list[StaffAppointed]) -> None:
         """Who is in post, where."""
         projections.staff(uow, events)
 
-    @project(PersonRecorded)
+    @project(PersonRecorded, into=Person)
     def copy_people(self, uow: UnitOfWork, events: list[PersonRecorded]) -> None:
         """Who people are."""
         projections.people(uow, events)
 
-    @project(HouseholdRecorded)
+    @project(HouseholdRecorded, into=Household)
     def copy_households(self, uow: UnitOfWork, events: list[HouseholdRecorded]) -> None:
         """Whose account a household is paid to."""
         projections.households(uow, events)

@@ -5,7 +5,7 @@
     class CasesService(Service):
         name = "cases"
 
-        @project(PersonRecorded)
+        @project(PersonRecorded, into=Person)
         def copy_people(self, uow, events):
             projections.people(uow, events)
 
@@ -38,6 +38,7 @@ from eventlet.event import Event as Finished
 from nameko.extensions import DependencyProvider, Entrypoint
 from nameko.web.handlers import http
 from sqlalchemy import text
+from sqlalchemy.orm import DeclarativeBase
 from werkzeug.wrappers import Request as WebRequest
 from werkzeug.wrappers import Response
 
@@ -50,6 +51,7 @@ from services.chassis import (
     health,
     inbox,
     metrics,
+    rebuilding,
     retention,
     spans,
     stock,
@@ -76,6 +78,7 @@ from services.contracts.commands.common import (
     ReadAudit,
     ReadClock,
     ReadTraces,
+    RebuildProjection,
     RedriveDeadLetters,
     SetClock,
     TakeStock,
@@ -308,10 +311,12 @@ class Every(Entrypoint):
         finished.wait()
 
 
-def project(*types: type[Event]) -> Callable[[F], F]:
+def project(*types: type[Event], into: type[DeclarativeBase] | None = None) -> Callable[[F], F]:
     """Keep a local copy: the method gets each batch collapsed to the newest a subject.
 
-    The types must be facets (whole state, guarded by epoch and version). Emits nothing.
+    The types must be facets (whole state, guarded by epoch and version). Emits nothing. ``into`` is
+    the table it keeps, when nothing but such methods writes there: that one can be made anew from
+    the archives (see ``rebuilding``).
     """
     for struct in types:
         if event_type(struct).facet is None:
@@ -319,6 +324,7 @@ def project(*types: type[Event]) -> Callable[[F], F]:
 
     def decorate(method: F) -> F:
         method.projects = types  # type: ignore[attr-defined]
+        method.into = into  # type: ignore[attr-defined]
         return method
 
     return decorate
@@ -503,6 +509,16 @@ class Service:
     def redrive_dead_letters(self, uow: UnitOfWork, request: RedriveDeadLetters) -> int:
         """Send dead letters back to their queue."""
         return archive.redrive(uow, subscriptions(type(self)), request)
+
+    @command(RebuildProjection, roles=(Role.SYSTEM_ADMIN,), child=True)
+    def rebuild_projection(self, uow: UnitOfWork, request: RebuildProjection) -> Any:
+        """Make a copy of others' state anew from the archives and compare."""
+        kept = rebuilding.projections(
+            (getattr(self, name), method.into, method.projects)
+            for name, method in _marked(type(self), "projects")
+        )
+        queue = WorkQueue(f"{self.name}.copies", (), ())
+        return rebuilding.rebuild(uow, kept, queue, request)
 
     @every(seconds=5)
     def seal_audit(self, uow: UnitOfWork) -> None:

@@ -73,7 +73,7 @@ def _take(kind: str, services: tuple[str, ...], name: str) -> None:
 
 def _reencrypt(running: stack.Stack, service: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "services.chassis.reencryption", service],
+        [sys.executable, "-m", "services.chassis.reencryption", service],
         env=running.environment(service),
         capture_output=True,
         text=True,

@@ -48,6 +48,7 @@ from services.funding import (
     signing,
     stock,
 )
+from services.funding.models import HouseholdCopy, PersonCopy, StaffCopy
 
 CLERK = (Role.FUNDING_CLERK,)
 FINANCE = (Role.FINANCE_OFFICER,)
@@ -73,22 +74,22 @@ class FundingService(Service):
 
     # copies of what registry owns
 
-    @project(PersonRecorded)
+    @project(PersonRecorded, into=PersonCopy)
     def copy_people(self, uow: UnitOfWork, events: list[PersonRecorded]) -> None:
         """People."""
         projections.people(uow, events)
 
-    @project(PersonAccountChanged)
+    @project(PersonAccountChanged, into=PersonCopy)
     def copy_accounts(self, uow: UnitOfWork, events: list[PersonAccountChanged]) -> None:
         """Accounts, opened and stored under our own key."""
         projections.accounts(uow, events)
 
-    @project(HouseholdRecorded)
+    @project(HouseholdRecorded, into=HouseholdCopy)
     def copy_households(self, uow: UnitOfWork, events: list[HouseholdRecorded]) -> None:
         """Households and their payees."""
         projections.households(uow, events)
 
-    @project(StaffAppointed)
+    @project(StaffAppointed, into=StaffCopy)
     def copy_staff(self, uow: UnitOfWork, events: list[StaffAppointed]) -> None:
         """Staff."""
         projections.staff(uow, events)

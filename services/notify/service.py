@@ -75,6 +75,7 @@ from services.notify import (
     stock,
     undelivered,
 )
+from services.notify.models import Person, Staff
 from services.notify.settings import GatewaySettings
 
 READERS = (
@@ -119,7 +120,7 @@ class NotifyService(Service):
 
     # copies ------------------------------------------------------------------------------------
 
-    @project(PersonRecorded)
+    @project(PersonRecorded, into=Person)
     def copy_people(self, uow: UnitOfWork, events: list[PersonRecorded]) -> None:
         """Names, responsible officers, deaths."""
         projections.people(uow, events)
@@ -129,12 +130,12 @@ class NotifyService(Service):
         """Telephone numbers of residents."""
         projections.contacts(uow, events)
 
-    @project(StaffAppointed)
+    @project(StaffAppointed, into=Staff)
     def copy_staff(self, uow: UnitOfWork, events: list[StaffAppointed]) -> None:
         """Names of staff."""
         projections.staff(uow, events)
 
-    @project(StaffContactChanged)
+    @project(StaffContactChanged, into=Staff)
     def copy_staff_contacts(self, uow: UnitOfWork, events: list[StaffContactChanged]) -> None:
         """Telephone numbers of staff."""
         projections.staff_contacts(uow, events)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import sys
-import warnings
 
-warnings.filterwarnings("ignore", category=DeprecationWarning, message=r"\s*Eventlet is deprecated")
+import uvicorn
 
-import uvicorn  # noqa: E402  the filter above comes first
-
-from services.chassis import logs  # noqa: E402
-from services.chassis.client import Client  # noqa: E402
-from services.chassis.settings import REFUSED, SettingsError  # noqa: E402
-from services.portal.app import create_app  # noqa: E402
-from services.portal.settings import PortalSettings  # noqa: E402
+from services.chassis import logs
+from services.chassis.client import Client
+from services.chassis.settings import REFUSED, SettingsError
+from services.portal.app import create_app
+from services.portal.settings import PortalSettings
 
 log = logs.get_logger(__name__)
 

@@ -269,3 +269,50 @@ class Traced(msgspec.Struct, frozen=True, kw_only=True):
     span_id: str | None = None
     state: str | None = None
     ended_at: datetime | None = None
+
+
+DifferenceKind = Literal["missing", "surplus", "older", "newer", "differs"]
+"""How a standing row stands to what the archives tell: it is not there, only it is there, it is
+behind, ahead, or other at the same version."""
+
+
+class RowDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of a projection that is not as the archives tell it; nothing of what stands in it."""
+
+    key: str
+    kind: DifferenceKind
+    columns: tuple[str, ...]
+
+
+class RebuiltProjection(msgspec.Struct, frozen=True, kw_only=True):
+    """A projection made anew: from how many events, and how it differs from the one that stands.
+
+    ``lost`` events were published but are no longer in the archives, ``unreadable`` ones could not
+    be applied. ``waiting`` events are still in the live projection's queue: a row may be missing or
+    older for that alone. ``rows`` are those of the new one; ``written`` and ``removed`` those that
+    were changed in the standing one.
+    """
+
+    service: str
+    projection: str
+    events: int
+    unreadable: int
+    lost: int
+    rows: int
+    differences: int
+    first: tuple[RowDifference, ...]
+    written: int
+    removed: int
+    waiting: int
+
+
+class RebuildProjection(Command[RebuiltProjection], frozen=True, kw_only=True):
+    """Make a projection anew from the archives and compare it; ``swap`` puts it in place.
+
+    With events lost, what only stands or stands newer is left as it is.
+    """
+
+    timeout: ClassVar[float] = 1800.0
+
+    projection: str
+    swap: bool = False

@@ -65,7 +65,7 @@ class ProbeService(Service):
 
     name = "probe"
 
-    @project(ThingRecorded)
+    @project(ThingRecorded, into=Copy)
     def copy_things(self, uow: UnitOfWork, events: list[ThingRecorded]) -> None:
         """Keep the newest label."""
         rows = [
