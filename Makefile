@@ -32,11 +32,12 @@ test: setup lint  ## Everything: lint, unit, integration, end to end, browser, f
 unit: setup  ## Unit and contract tests only, in parallel
 	$(VENV)/pytest -n auto -q tests/unit tests/contract
 
-lint: setup  ## ruff, mypy --strict, import-linter
+lint: setup  ## ruff, mypy --strict, import-linter, bandit, semgrep, detect-secrets
 	$(VENV)/ruff check
 	$(VENV)/ruff format --check
-	$(VENV)/mypy
-	$(VENV)/lint-imports --config pyproject.toml
+	$(VENV)/python -m deploy.lint & findings=$$!; \
+	$(VENV)/mypy && $(VENV)/lint-imports --config pyproject.toml; types=$$?; \
+	wait $$findings && exit $$types
 
 bench: setup  ## Speed and memory, into docs/benchmarks.md and .zhida/bench.json
 	$(VENV)/python -m tests.bench

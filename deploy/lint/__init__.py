@@ -1,0 +1,1 @@
+"""What is looked for in our own text; what stays is accepted with a reason."""
