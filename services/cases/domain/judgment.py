@@ -196,6 +196,16 @@ def _right_body(case: Case, actor: Actor, outcome: f.Outcome, grants: Sequence[f
         )
 
 
+def _objections_answered(case: Case) -> None:
+    if case.open_objection:
+        raise Conflict(
+            f"第 {case.open_objection.number} 号异议尚未答复，不能决定",
+            field="case_id",
+            advice="请先调查并答复异议",
+            reason="objection_open",
+        )
+
+
 def _all_before_decision(case: Case) -> None:
     """Nothing may be missing: steps, objections, papers, the county's visit."""
     if case.open_notice:
@@ -205,13 +215,7 @@ def _all_before_decision(case: Case) -> None:
             advice="请等待公示期满",
             reason="publicity_running",
         )
-    if case.open_objection:
-        raise Conflict(
-            f"第 {case.open_objection.number} 号异议尚未答复，不能决定",
-            field="case_id",
-            advice="请先调查并答复异议",
-            reason="objection_open",
-        )
+    _objections_answered(case)
     decision = case.route.step(StepCode.DECISION)
     assert decision is not None
     places = [step.code for step in case.route.steps]
@@ -251,13 +255,7 @@ def _all_before_decision(case: Case) -> None:
 
 def _refusable(case: Case) -> None:
     """A refusal rests on an opinion, an exclusion of the quote, or the federation's answer."""
-    if case.open_objection:
-        raise Conflict(
-            f"第 {case.open_objection.number} 号异议尚未答复，不能决定",
-            field="case_id",
-            advice="请先调查并答复异议",
-            reason="objection_open",
-        )
+    _objections_answered(case)
     reviewed = case.last(f.FederationReviewed)
     excluded = case.quote is not None and any(o.blocking for o in case.quote.obstacles)
     if (reviewed and not reviewed.passed) or excluded or case.route.urgent:
