@@ -132,10 +132,12 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database])
             if cursor.fetchone() is None:
                 cursor.execute(
-                    sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
+                    sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY {}").format(
                         sql.Identifier(database),
                         sql.Identifier(owner),
                         sql.Identifier(template or "template1"),
+                        # Copying files is several times as fast where nothing is synced to disk.
+                        sql.SQL("FILE_COPY" if self.fast else "WAL_LOG"),
                     )
                 )
                 for statement in (

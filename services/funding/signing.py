@@ -36,6 +36,7 @@ def sign(uow: UnitOfWork, command: SignBatch) -> BatchView:
             f"签署金额 {yuan(command.total_fen)} 元与批次金额 {yuan(batch.computed_fen)} 元不一致",
             field="total_fen",
             advice="批次内容可能已经变化，请刷新后核对再签",
+            reason="total_changed",
         )
     if batch.computed_fen == 0:
         raise Conflict("批次没有可发放的付款", advice="请先处理暂缓原因后重新计算")

@@ -105,7 +105,7 @@ def kill_at_every_step(scene: Scene) -> None:
         for place, name in enumerate(SERVICES):
             step = steps[(turn + place) % len(steps)]
             orders[name, step] = scene.stage.order(name, step, scene.rng.randrange(3))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while any(order.exists() for order in orders.values()) and time.monotonic() < deadline:
             time.sleep(0.05)
         for (name, step), order in orders.items():
