@@ -137,7 +137,7 @@ def _lock(world: World, checked: funding.BatchView, document_no: str) -> funding
 
 
 def _reviewed(world: World, checked: funding.BatchView) -> int:
-    """审核 under the sum shown, or the new one if a death has changed it meanwhile; the sum signed."""
+    """审核 under the sum shown, or the new one when a death changed it meanwhile."""
     auditor, batch, total = world["civil_auditor"], checked.batch_no, checked.computed_fen
     for _ in range(LOOKS):
         try:
