@@ -6,7 +6,6 @@ import os
 import pkgutil
 import sys
 import warnings
-from types import ModuleType
 from typing import NoReturn
 
 import typer
@@ -33,7 +32,7 @@ def main() -> NoReturn:
     """Run one command. Never returns: the exit code says how it ended."""
     warnings.simplefilter("ignore")  # a library's deprecations are not for the person at the shell
     try:
-        build()()
+        build(asked=sys.argv[1] if len(sys.argv) > 1 else None)()
     except ZhidaError as error:
         _say(error.as_dict())
         sys.exit(FAULT if error.status >= 500 or error.code == ZhidaError.code else REFUSED)
@@ -48,8 +47,11 @@ def main() -> NoReturn:
 _WHERE_TO_LOOK = "运行 zhida doctor 检查环境，日志在 .zhida/logs；设 ZHIDA_DEBUG=1 再试可见详情"
 
 
-def build() -> typer.Typer:
-    """The whole command, with the group of every module of this package."""
+def build(asked: str | None = None) -> typer.Typer:
+    """The whole command, with the group of every module of this package.
+
+    When ``asked`` names a group, that one alone: the others take longer to load than to run.
+    """
     app = typer.Typer(
         name="zhida",
         help="直达：基层民政一线办理。每条命令都可加 --json。\n\n"
@@ -59,12 +61,20 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for found in sorted(pkgutil.iter_modules(services.cli.__path__), key=lambda each: each.name):
-        module: ModuleType = importlib.import_module(f"services.cli.{found.name}")
-        group = getattr(module, "group", None)
-        if isinstance(group, typer.Typer):
+    names = sorted(found.name for found in pkgutil.iter_modules(services.cli.__path__))
+    if asked in names and (own := _group(asked)) is not None and own.info.name == asked:
+        app.add_typer(own)
+        return app
+    for name in names:
+        if (group := _group(name)) is not None:
             app.add_typer(group)
     return app
+
+
+def _group(name: str) -> typer.Typer | None:
+    """The commands of one module, when it has any."""
+    group = getattr(importlib.import_module(f"services.cli.{name}"), "group", None)
+    return group if isinstance(group, typer.Typer) else None
 
 
 def _say(problem: dict[str, str | None]) -> None:

@@ -11,7 +11,6 @@ from uuid import UUID
 import click
 import msgspec
 
-from deploy.local import stack
 from deploy.local.accounts import RESULTS
 from services.contracts.commands.registry import StaffView
 from services.contracts.errors import Invalid, Unauthenticated, Unavailable
@@ -90,13 +89,18 @@ def download(service: str, file_id: UUID, to: Path | None = None) -> Path:
 @cache
 def client() -> "Client":
     """The connection to the bus: `AMQP_URI`, or that of this machine's stack."""
-    running = stack.Stack.load()
-    uri = os.environ.get("AMQP_URI") or (running.amqp_uri if running else None)
-    if uri is None:
-        raise Unavailable("这台机器上没有运行直达", advice="先运行 zhida up，或设置 AMQP_URI")
     from services.chassis.client import Client  # loads slowly; most local commands ask nobody
 
-    return Client(uri)
+    return Client(os.environ.get("AMQP_URI") or _local_bus())
+
+
+def _local_bus() -> str:
+    from deploy.local.stack import Stack  # loads slowly, and in a city the bus is elsewhere
+
+    running = Stack.load()
+    if running is None:
+        raise Unavailable("这台机器上没有运行直达", advice="先运行 zhida up，或设置 AMQP_URI")
+    return running.amqp_uri
 
 
 class SignedInHere(msgspec.Struct, frozen=True, kw_only=True):
