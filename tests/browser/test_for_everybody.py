@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 from services.cli import sample_roster
 from tests.browser.conftest import City, Person
 
-pytestmark = [pytest.mark.alone, pytest.mark.xdist_group("browser"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
 
 Enter = Callable[..., Person]
 

@@ -18,7 +18,7 @@ from stdnum.iso7064 import mod_11_2
 
 from tests.browser.conftest import PROJECT, VILLAGE, City, Person
 
-pytestmark = [pytest.mark.alone, pytest.mark.xdist_group("browser"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
 
 Enter = Callable[..., Person]
 

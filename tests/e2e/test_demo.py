@@ -15,7 +15,6 @@ from deploy.local.accounts import PROJECT
 
 pytestmark = [
     pytest.mark.alone,
-    pytest.mark.xdist_group("demo"),
     pytest.mark.timeout(900),
 ]
 

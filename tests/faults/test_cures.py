@@ -469,7 +469,6 @@ def test_the_database_driver_yields(own_room: Room, patched: bool) -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.xdist_group("hurt")
 def test_confirms_and_closing_have_a_bound(wounded: Wounded) -> None:
     """Under a disk alarm. Cured: an error in time, and dropped at once. Uncured: both hang."""
     broker = wounded.servers.broker

@@ -13,7 +13,7 @@ from tests.faults.conftest import Wounded
 from tests.integration.chassis.bus import QUEUE, Process, Room, eventually, noted, recorded
 from tests.integration.chassis.probe.probe import CountEffects, NoteThing
 
-pytestmark = [pytest.mark.alone, pytest.mark.xdist_group("hurt"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 
 EVENTS = 2000
 

@@ -129,7 +129,6 @@ def test_processes_of_a_run_share_one_set_of_servers(servers: Servers) -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.xdist_group("stack")
 def test_servers_end_when_their_process_is_killed(tmp_path: Path) -> None:
     """kill -9 of the process that started them leaves no server and no folder behind."""
     home = str(tmp_path / "home")

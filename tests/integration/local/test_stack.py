@@ -15,7 +15,7 @@ import pytest
 
 from deploy.local.ports import is_free
 
-pytestmark = [pytest.mark.alone, pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(400)]
 
 ZHIDA = str(Path(sys.executable).with_name("zhida"))
 READY = {"registry", "cases", "funding", "notify", "portal"}
