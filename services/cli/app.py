@@ -13,6 +13,7 @@ from rich.console import Console
 from typer import rich_utils
 
 import services.cli
+from services.cli import usage
 from services.contracts.errors import ZhidaError
 
 REFUSED = 2
@@ -21,11 +22,10 @@ FAULT = 1
 rich_utils.OPTIONS_PANEL_TITLE = "选项"
 rich_utils.ARGUMENTS_PANEL_TITLE = "参数"
 rich_utils.COMMANDS_PANEL_TITLE = "命令"
-rich_utils.ERRORS_PANEL_TITLE = "用法有误"
 rich_utils.ABORTED_TEXT = "已取消"
 rich_utils.DEFAULT_STRING = "［默认 {}］"
 rich_utils.REQUIRED_LONG_STRING = "［必填］"
-rich_utils.RICH_HELP = "用法见 [blue]{command_path} {help_option}[/]"
+rich_utils.rich_format_error = usage.explain
 
 
 def main() -> NoReturn:
