@@ -12,7 +12,7 @@ from services.chassis.logs import get_logger
 from services.chassis.uow import Foundation
 from services.contracts.actors import Actor
 from services.notify import metrics
-from services.notify.delivery.answers import mark, reclaim
+from services.notify.delivery.answers import LEASE, mark, reclaim
 from services.notify.delivery.claims import claim, is_due
 from services.notify.domain.message import Outcome
 from services.notify.mail import Answer, Envelope, GatewayError, Line
@@ -25,6 +25,8 @@ ROUND_S = 5.0
 GRACE_S = 10.0
 """How much longer a batch may take; with a server so slow the rest of it is put back."""
 CONNECTIONS = 2
+PAUSE_S = 0.5
+"""Between two looks for a database that is away."""
 
 
 class _Watch:
@@ -85,12 +87,32 @@ def _deliver_over_one_line(
                 if not planned:
                     break
                 answers = send(line, envelopes, lambda: time.monotonic() < ends + GRACE_S)
-                with foundation.begin(actor) as uow:
-                    mark(uow, envelopes, answers)
+                _write_down(foundation, actor, envelopes, answers)
                 dealt += planned
     except GatewayError:
         return None
     return dealt
+
+
+def _write_down(
+    foundation: Foundation, actor: Actor, envelopes: Sequence[Envelope], answers: Sequence[Answer]
+) -> None:
+    """Mark the answers; with the database away, wait for it as long as the claim is this worker's.
+
+    Forgotten, they would be sent again when the lease has run out.
+    """
+    gives_up = time.monotonic() + LEASE.total_seconds()
+    while True:
+        try:
+            with foundation.begin(actor) as uow:
+                mark(uow, envelopes, answers)
+        except (OperationalError, InterfaceError) as error:
+            if time.monotonic() > gives_up:
+                raise
+            _watch.note(f"database: {type(error).__name__}")
+            time.sleep(PAUSE_S)
+        else:
+            return
 
 
 def send(

@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
+from threading import Timer
 from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select, text
 
+from deploy.local import Servers
 from services.chassis.models import OutboxRow
 from services.chassis.uow import Foundation
 from services.contracts.actors import system_actor
@@ -253,6 +256,34 @@ def test_a_silent_server_holds_no_database_connection(foundation: Foundation) ->
             delivery.mark(uow, envelopes, answers)
     assert open_transactions == [0]
     assert outcomes(foundation, told) == ["unknown"]
+
+
+def test_what_was_sent_is_written_down_when_the_database_is_back(
+    foundation: Foundation, servers: Servers
+) -> None:
+    """It goes away between the text and the mark: the answer is kept, nobody is told twice."""
+    (told,) = tell(foundation, "13800138000")
+    database = foundation.engine.url.database
+
+    def forbid(connections: bool) -> None:
+        with closing(servers.cluster.connect()) as admin, admin.cursor() as cursor:
+            cursor.execute(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS {not connections}')
+            if connections:
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                    [database],
+                )
+
+    def lose_the_database(_server: Server, _address: str) -> str:
+        forbid(connections=True)
+        Timer(1.0, forbid, kwargs={"connections": False}).start()
+        return "250 OK"
+
+    with smtp_server(at_data=lose_the_database) as server:
+        assert deliver(foundation, server) == 1
+    assert standing(foundation, told).status == Status.SENT
+    assert outcomes(foundation, told) == ["accepted"]
+    assert len(server.arrived) == 1
 
 
 KILLED = """
