@@ -83,7 +83,10 @@ def lock(uow: UnitOfWork, command: LockBatch) -> BatchView:
     left = [row for row in session.execute(text(_LOCK), place) if row.state == "withdrawn"]
     ledger.use_budget(uow, batch.id, batch.division, ["locked"])
     everything = ["locked", "withdrawn"]
-    ledger.transfer_payments(uow, Entry.LOCKED, batch.id, everything, where=" AND d.state = 'owed'")
+    # A due that was closed since the signatures too: its withdrawal below must meet a lock.
+    ledger.transfer_payments(
+        uow, Entry.LOCKED, batch.id, everything, where=" AND d.state <> 'payable'"
+    )
     ledger.transfer_payments(
         uow, Entry.RELOCKED, batch.id, everything, where=" AND d.state = 'payable'"
     )

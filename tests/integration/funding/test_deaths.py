@@ -414,6 +414,35 @@ def test_a_due_lowered_under_a_payment_is_not_paid_at_the_old_sum(office: Office
     assert office.check("2026-11").computed_fen == 2_000
 
 
+def test_a_due_closed_under_a_signed_batch_leaves_the_books_in_order(office: Office) -> None:
+    """A death that overlapped compute and check closes a due of a signed draft: the lock withdraws
+    the payment, and of its closed due the ledger and the budget keep nothing."""
+    office.money()
+    home, other = office.household(2), office.household()
+    office.grant(home, "rural_dibao", fen=60_000)
+    office.grant(other, "elderly", fen=5_000)
+    office.bring_to("released")
+    with office.uow() as uow:
+        uow.session.execute(
+            text("UPDATE due SET state = 'closed', closed_reason = 'x' WHERE person_id = :p"),
+            {"p": home.people[1]},
+        )
+    locked = office.lock("2026-11")
+    assert {t.key: t.payments for t in locked.by_state} == {"locked": 1, "withdrawn": 1}
+    view = finish(office)
+    assert view.sums is not None
+    assert view.sums.agree
+    with office.uow() as uow:
+        used = uow.session.scalar(text("SELECT sum(used_fen) FROM budget_line"))
+        standing = uow.session.scalar(
+            text(
+                "SELECT sum(CASE step WHEN 'locked' THEN fen ELSE -fen END) FROM transfer"
+                " WHERE step IN ('locked', 'withdrawn')"
+            )
+        )
+    assert used == standing == 5_000
+
+
 @pytest.mark.parametrize("step", ["lock", "settle"])
 def test_a_death_never_waits_for_a_step_under_way(office: Office, step: str) -> None:
     """While a batch is being locked or settled, a death of somebody in it commits at once."""
