@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, make_url
 
 STATEMENT_TIMEOUT_MS = 120_000
-LOCK_TIMEOUT_MS = 10_000
+LOCK_TIMEOUT_MS = 5_000
 POOL_SIZE = 8
 POOL_OVERFLOW = 8
 
