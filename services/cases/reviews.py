@@ -21,11 +21,14 @@ from services.contracts.events.cases import ReviewOpened
 from services.contracts.events.registry import PersonDeathRevoked, PersonDied
 from services.contracts.ids import new_id
 
-DEATH = "death"
+DEATH, DEATH_REVOKED = "death", "death_revoked"
 ONE_OFF = "temporary_aid"
+
+TOOK_AWAY = (f.Outcome.ENDED.value, f.Outcome.CHANGED.value)
 
 CAUSES = {
     DEATH: "成员死亡",
+    DEATH_REVOKED: "死亡登记撤销",
     "periodic": "定期复核",
     "income_changed": "收入变化",
     "members_changed": "家庭人口变化",
@@ -37,7 +40,8 @@ CAUSES = {
 def handle_deaths(uow: UnitOfWork, events: Sequence[PersonDied | PersonDeathRevoked]) -> None:
     """A death opens a review of each running benefit's case; its revocation ends the review.
 
-    What was told is kept, so that the order in which deaths, revocations and benefits are heard of
+    Where that was decided already, and took something away, the benefit is looked at anew. What was
+    told is kept, so that the order in which deaths, revocations and benefits are heard of
     makes no difference.
     """
     rows: dict[str, dict[str, Any]] = {}
@@ -63,7 +67,7 @@ def handle_deaths(uow: UnitOfWork, events: Sequence[PersonDied | PersonDeathRevo
     )
     deaths = _deaths(uow, DeathTold.source_event_id.in_(rows))
     _open_for(uow, [death for death in deaths if not death.revoked])
-    _end_revoked(uow, [death.source_event_id for death in deaths if death.revoked])
+    _take_back(uow, [death for death in deaths if death.revoked])
 
 
 def open_for_earlier_deaths(uow: UnitOfWork, people: Collection[UUID]) -> None:
@@ -162,12 +166,13 @@ def _open(
     key: str | None = None,
     event_id: str = "",
     dead: frozenset[UUID] = frozenset(),
+    revived: frozenset[UUID] = frozenset(),
 ) -> CaseRow:
     """A review of what a case granted: the same benefit, the people who still live."""
     item = catalogue.item("review")
     route = item.routes[0]
     today = uow.today()
-    covered = _covered(uow, case, dead)
+    covered = _covered(uow, case, dead, revived)
     opened = f.ReviewOpened(
         on=today,
         by=uow.actor.id,
@@ -200,10 +205,13 @@ def _open(
     return casework.add(uow, values, review, working_calendar.current(uow))
 
 
-def _covered(uow: UnitOfWork, case: CaseRow, dead: frozenset[UUID]) -> tuple[UUID, ...]:
+def _covered(
+    uow: UnitOfWork, case: CaseRow, dead: frozenset[UUID], revived: frozenset[UUID]
+) -> tuple[UUID, ...]:
     """Who the benefit covers and still lives; the case's people where nobody does.
 
-    ``dead``: deaths just told, which the copy of people may not show yet.
+    ``dead`` and ``revived``: deaths just told or taken back, which the copy of people may not show
+    yet.
     """
     covered = uow.session.scalar(
         select(HeldBenefitRow.person_ids).where(HeldBenefitRow.case_id == case.id).limit(1)
@@ -216,7 +224,8 @@ def _covered(uow: UnitOfWork, case: CaseRow, dead: frozenset[UUID]) -> tuple[UUI
             )
         )
     )
-    return tuple(person for person in people if person in living - dead) or tuple(people)
+    living = living - dead | revived
+    return tuple(person for person in people if person in living) or tuple(people)
 
 
 def _announce(
@@ -245,21 +254,24 @@ def _announce(
     )
 
 
-def _end_revoked(uow: UnitOfWork, sources: Sequence[str]) -> None:
-    """The deaths were registered wrongly: their reviews end undecided."""
-    if not sources:
+def _take_back(uow: UnitOfWork, deaths: Sequence[DeathTold]) -> None:
+    """Deaths registered wrongly: their reviews end undecided, or are held again if decided."""
+    if not deaths:
         return
-    hanging = uow.session.scalars(
-        select(CaseRow.id).where(
-            or_(
-                *(
-                    CaseRow.source_key.startswith(f"{DEATH}:{source}:", autoescape=True)
-                    for source in sources
-                )
-            ),
-            CaseRow.state == State.IN_PROGRESS.value,
-        )
+    told = {f"{DEATH}:{death.source_event_id}:": death for death in deaths}
+    opened = uow.session.scalars(
+        select(CaseRow)
+        .where(or_(*(CaseRow.source_key.startswith(key, autoescape=True) for key in told)))
+        .order_by(CaseRow.id)
     ).all()
+    _end_hanging(uow, [row.id for row in opened if row.state == State.IN_PROGRESS.value])
+    for review in opened:
+        if review.outcome in TOOK_AWAY:
+            key = str(review.source_key)
+            _hold_again(uow, review, told[key.removesuffix(key.rpartition(":")[2])])
+
+
+def _end_hanging(uow: UnitOfWork, hanging: Sequence[UUID]) -> None:
     today = uow.today()
     ground, reason = f.EndGround.DEATH_REVOKED, "死亡登记已被撤销"
     casework.keep_all(
@@ -269,3 +281,20 @@ def _end_revoked(uow: UnitOfWork, sources: Sequence[str]) -> None:
             for opened in casework.load_many(uow, hanging)
         ],
     )
+
+
+def _hold_again(uow: UnitOfWork, review: CaseRow, death: DeathTold) -> None:
+    """A decision stands until another is made: so a review of the same benefit, once a death."""
+    key = f"{DEATH_REVOKED}:{death.source_event_id}:{review.reviews}"
+    if uow.session.scalar(select(CaseRow.id).where(CaseRow.source_key == key)):
+        return
+    again = _open(
+        uow,
+        uow.session.get_one(CaseRow, review.reviews),
+        DEATH_REVOKED,
+        f"复核 {review.case_no} 依据的死亡登记有误",
+        key=key,
+        event_id=death.source_event_id,
+        revived=frozenset({death.person_id}),
+    )
+    _announce(uow, again, death.person_id, DEATH_REVOKED, death.source_event_id, death.officer_id)

@@ -106,6 +106,55 @@ def test_a_revoked_death_ends_its_review_and_never_opens_one_late(town: Town) ->
     assert states == ["ended", "in_progress"]
 
 
+@pytest.mark.parametrize(("outcome", "again"), [("ended", True), ("kept", False)])
+def test_a_review_decided_by_a_false_death_is_held_again(
+    town: Town, outcome: str, again: bool
+) -> None:
+    """What the decision took away is looked at anew, with the living man among those covered and in
+    the hands of the same officer; once, however often the revocation is told."""
+    granted(town)
+    with town.system() as uow:
+        reviews.handle_deaths(uow, [died(world.WIFE)])
+    (first,) = town.told(ReviewOpened)
+    looked_into(town, first.case_id, "户籍已注销")
+    town.ask(world.DECIDER, c.Decide(case_id=first.case_id, outcome=outcome, reason="成员死亡登记"))
+    revoked = PersonDeathRevoked(
+        person_id=world.WIFE,
+        household_id=world.HOUSEHOLD,
+        division=world.VILLAGE,
+        revokes="e1",
+        source_event_id="e9",
+    )
+    for _ in range(2):
+        with town.system() as uow:
+            reviews.handle_deaths(uow, [revoked, died(world.WIFE)])
+    opened = town.told(ReviewOpened)[1:]
+    assert town.ask(world.CLERK, c.ReadCase(case_id=first.case_id)).outcome == outcome
+    assert len(opened) == again
+    for event in opened:
+        assert (event.cause, event.cause_event_id) == ("death_revoked", "e1")
+        assert (event.person_id, event.officer_id) == (world.WIFE, world.CLERK)
+        review = town.ask(world.CLERK, c.ReadCase(case_id=event.case_id))
+        assert review.state == "in_progress"
+        assert review.circumstance.startswith(f"死亡登记撤销：复核 {first.case_no} ")
+        assert set(review.asked[0].covered_ids) == {world.HEAD, world.WIFE, world.CHILD}
+
+
+def looked_into(town: Town, case_id: UUID, finding: str, income_fen: int | None = None) -> None:
+    """Verified by two, as the law asks before a review is decided."""
+    town.ask(
+        world.CLERK,
+        c.RecordInvestigation(
+            case_id=case_id,
+            investigators=world.INVESTIGATORS,
+            signed_by=world.INVESTIGATORS,
+            household_signed=True,
+            finding=finding,
+            income_fen=income_fen,
+        ),
+    )
+
+
 def test_a_review_ends_the_benefit_it_is_about(town: Town) -> None:
     """Verified by two, decided by the body, told to funding by the benefit's name."""
     view = granted(town)
@@ -114,17 +163,7 @@ def test_a_review_ends_the_benefit_it_is_about(town: Town) -> None:
     )
     with pytest.raises(Conflict, match=review.case_no):
         town.ask(world.CLERK, c.OpenReview(case_id=view.case_id, cause="reported", reason="x"))
-    town.ask(
-        world.CLERK,
-        c.RecordInvestigation(
-            case_id=review.case_id,
-            investigators=world.INVESTIGATORS,
-            signed_by=world.INVESTIGATORS,
-            household_signed=True,
-            finding="子女月收入五千元",
-            income_fen=500_000,
-        ),
-    )
+    looked_into(town, review.case_id, "子女月收入五千元", income_fen=500_000)
     with pytest.raises(Invalid, match="理由"):
         town.ask(world.DECIDER, c.Decide(case_id=review.case_id, outcome="ended"))
     town.ask(
