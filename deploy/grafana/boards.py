@@ -9,6 +9,20 @@ from deploy.grafana.panels import Board, Panel, Query, Row
 
 RED = ((1, "red"),)
 
+
+def figures(
+    title: str, *gauges: tuple[str, str], must_be_zero: bool = False, width: int = 6
+) -> Panel:
+    """Numbers of today, one beside the other: gauges measured from a database, with their names."""
+    return Panel(
+        title,
+        tuple(Query(f"max({gauge})", name) for gauge, name in gauges),
+        kind="stat",
+        thresholds=RED if must_be_zero else (),
+        width=width,
+    )
+
+
 OVERVIEW = Board(
     "overview",
     "总览",
@@ -394,12 +408,8 @@ CASES = Board(
                     (Query("max by (limit) (zhida_cases_by_limit)", "{{limit}}"),),
                     note="passed 已超期，near 已提醒，far 尚早",
                 ),
-                Panel(
-                    "已超期",
-                    (Query('max(zhida_cases_by_limit{limit="passed"})', "件"),),
-                    kind="stat",
-                    thresholds=RED,
-                    width=6,
+                figures(
+                    "已超期", ('zhida_cases_by_limit{limit="passed"}', "件"), must_be_zero=True
                 ),
                 Panel(
                     "工作日历（1 为已装载通知）",
@@ -431,21 +441,15 @@ CASES = Board(
                         Query("max(zhida_registry_beneficiaries)", "在享"),
                     ),
                 ),
-                Panel(
+                figures(
                     "责任人够不到的人",
-                    (Query("max(zhida_registry_uncovered_people)", "人"),),
-                    kind="stat",
-                    thresholds=RED,
-                    width=6,
+                    ("zhida_registry_uncovered_people", "人"),
+                    must_be_zero=True,
                 ),
-                Panel(
+                figures(
                     "等待中",
-                    (
-                        Query("max(zhida_registry_notices_waiting)", "外部门通知"),
-                        Query("max(zhida_registry_account_changes_waiting)", "账户变更"),
-                    ),
-                    kind="stat",
-                    width=6,
+                    ("zhida_registry_notices_waiting", "外部门通知"),
+                    ("zhida_registry_account_changes_waiting", "账户变更"),
                 ),
             ),
         ),
@@ -470,13 +474,11 @@ CASES = Board(
                         ),
                     ),
                 ),
-                Panel(
+                figures(
                     "最早一条待发与平台",
-                    (
-                        Query("max(zhida_notify_oldest_waiting_seconds)", "等待（秒）"),
-                        Query("max(zhida_notify_gateway_up)", "平台在线"),
-                    ),
-                    kind="stat",
+                    ("zhida_notify_oldest_waiting_seconds", "等待（秒）"),
+                    ("zhida_notify_gateway_up", "平台在线"),
+                    width=12,
                 ),
             ),
         ),
@@ -490,20 +492,16 @@ MONEY = Board(
         Row(
             "对账与按时",
             (
-                Panel(
+                figures(
                     "五个数之差（分；必须为 0）",
-                    (Query("max(zhida_funding_reconciliation_difference_fen)", "分"),),
-                    kind="stat",
-                    thresholds=RED,
+                    ("zhida_funding_reconciliation_difference_fen", "分"),
+                    must_be_zero=True,
                     width=8,
                 ),
-                Panel(
+                figures(
                     "到期未到账的待遇",
-                    (
-                        Query("max(zhida_funding_benefits_late)", "未到账"),
-                        Query("max(zhida_funding_benefits_expected)", "应发"),
-                    ),
-                    kind="stat",
+                    ("zhida_funding_benefits_late", "未到账"),
+                    ("zhida_funding_benefits_expected", "应发"),
                     width=8,
                 ),
                 Panel(

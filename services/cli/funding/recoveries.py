@@ -15,6 +15,9 @@ from services.contracts.money import fen, yuan
 
 recovery = typer.Typer(help="追回与核销")
 
+RecoveryId = Annotated[UUID, typer.Argument(help="追回编号")]
+Amount = Annotated[str, typer.Argument(help="金额（元）")]
+
 
 @recovery.command("list")
 def list_recoveries(
@@ -28,30 +31,26 @@ def list_recoveries(
 
 @recovery.command("record")
 def record_recovery(
-    recovery_id: Annotated[UUID, typer.Argument(help="追回编号")],
-    amount: Annotated[str, typer.Argument(help="金额（元）")],
+    recovery_id: RecoveryId,
+    amount: Amount,
     document: Annotated[str, typer.Option(help="收款凭证号")],
     as_json: Json = False,
 ) -> None:
     """追回到账。"""
-    view = session.call(
-        c.RecordRecovery(recovery_id=recovery_id, fen=fen(amount), document_no=document)
-    )
-    present(view, as_json, lambda: _table([view]))
+    asked = c.RecordRecovery(recovery_id=recovery_id, fen=fen(amount), document_no=document)
+    _show(session.call(asked), as_json)
 
 
 @recovery.command("write-off")
 def write_off(
-    recovery_id: Annotated[UUID, typer.Argument(help="追回编号")],
-    amount: Annotated[str, typer.Argument(help="金额（元）")],
+    recovery_id: RecoveryId,
+    amount: Amount,
     document: Annotated[str, typer.Option(help="核销文号")],
     as_json: Json = False,
 ) -> None:
     """核销追不回的款项。"""
-    view = session.call(
-        c.WriteOffRecovery(recovery_id=recovery_id, fen=fen(amount), document_no=document)
-    )
-    present(view, as_json, lambda: _table([view]))
+    asked = c.WriteOffRecovery(recovery_id=recovery_id, fen=fen(amount), document_no=document)
+    _show(session.call(asked), as_json)
 
 
 @recovery.command("close-held")
@@ -66,6 +65,10 @@ def close_held(
         c.CloseHeldDues(household_id=household_id, reason=reason, document_no=document)
     )
     present({"closed": closed}, as_json, lambda: f"已关闭 {closed} 笔应发款")
+
+
+def _show(view: c.RecoveryView, as_json: bool) -> None:
+    present(view, as_json, lambda: _table([view]))
 
 
 def _table(rows: list[c.RecoveryView]) -> RenderableType:
