@@ -29,6 +29,8 @@ from services.chassis.keys import visible_to
 FILE = RESULTS / "stack.json"
 KEYS = RESULTS / "keys.env"
 BUREAUS = RESULTS / "bureaus.toml"
+SANDBOX = RESULTS / "sandbox"
+"""The test key and the entries of the bureaus that try: `zhida bureau sandbox`."""
 LOGS = RESULTS / "logs"
 MAIL = RESULTS / "mail"
 """The mailbox that stands for the outside world when no mail server is given: `mailbox.read`."""
@@ -240,7 +242,7 @@ def restart(names: Iterable[str]) -> None:
 def erase() -> bool:
     """Stop everything; remove data, mail, logs and the keys to it; as `down`."""
     ran = down()
-    for folder in (state_root(), MAIL, LOGS):
+    for folder in (state_root(), MAIL, LOGS, SANDBOX):
         shutil.rmtree(folder, ignore_errors=True)
     for file in (FILE, KEYS, BUREAUS, RESULTS / "session"):
         file.unlink(missing_ok=True)

@@ -7,12 +7,13 @@ a bureau is derived here from its entry and the contracts.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
-from services.chassis import topology
+from services.chassis import amqp_io, topology
 from services.contracts.divisions import path
 from services.contracts.errors import Invalid
 from services.contracts.events import Audience, EventType, event_type, event_types
@@ -101,6 +102,20 @@ class Bureau(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if declared.name.startswith(ANY_BUREAU):
             return f"{self.name}.{declared.name.removeprefix(ANY_BUREAU)}"
         return declared.name
+
+
+def queues_missing(amqp_uri: str, entries: Iterable[Bureau]) -> list[str]:
+    """Queues of these bureaus that do not stand at the broker: deleted by hand, or never made."""
+    connection = amqp_io.connect(amqp_uri)
+    try:
+        return [
+            queue
+            for entry in entries
+            for queue in (entry.queue, entry.refusals)
+            if not topology.exists(connection, queue)
+        ]
+    finally:
+        amqp_io.drop(connection)
 
 
 def full(pattern: str) -> str:

@@ -275,7 +275,10 @@ class _Reading:
 
 
 class _Beside:
-    """The standing table and the new one, which hides it in this transaction."""
+    """The standing table and the new one, which hides it in this transaction.
+
+    What stands in the two statements that are put together here is a table's name from our models.
+    """
 
     def __init__(self, uow: UnitOfWork, table: Table) -> None:
         self._session = uow.session
@@ -295,16 +298,16 @@ class _Beside:
         ]
         quote = self._session.get_bind().dialect.identifier_preparer.quote
         self._quoted = f"{quote(schema)}.{quote(table.name)}"
-        self._session.execute(
-            text(
-                f"CREATE TEMP TABLE {quote(table.name)} (LIKE {self._quoted} INCLUDING ALL) "
-                "ON COMMIT DROP"
-            )
+        hidden_by = (
+            f"CREATE TEMP TABLE {quote(table.name)} (LIKE {self._quoted} INCLUDING ALL) "
+            "ON COMMIT DROP"
         )
+        self._session.execute(text(hidden_by))
 
     def hold_still(self) -> None:
         """Nobody writes into the standing table until this transaction ends; reading goes on."""
-        self._session.execute(text(f"LOCK TABLE {self._quoted} IN SHARE ROW EXCLUSIVE MODE"))
+        still = f"LOCK TABLE {self._quoted} IN SHARE ROW EXCLUSIVE MODE"
+        self._session.execute(text(still))
 
     def count(self) -> int:
         """Rows of the new one."""

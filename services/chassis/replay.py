@@ -99,7 +99,7 @@ def serve_slice(foundation: Foundation) -> None:
         if row is None:
             return
         bureau = bureaus.load(settings.bureaus_file).get(row.bureau)
-        over = bureau is None or _send(settings, bureau, row)
+        over = bureau is None or send(settings.amqp_uri, settings.service, bureau, row)
         flag_modified(row, "positions")
         row.served_at = uow.machine_now()
         if over:
@@ -111,9 +111,12 @@ class _Full(Exception):
     """The bureau's queue holds enough for now, or the slice's time is over."""
 
 
-def _send(settings: Settings, bureau: Bureau, row: ReplayRow) -> bool:
-    """Send what fits into this slice; whether that was all."""
-    connection = amqp_io.connect(settings.amqp_uri)
+def send(amqp_uri: str, service: str, bureau: Bureau, row: ReplayRow) -> bool:
+    """Send what fits into this slice of a service's archives; whether that was all.
+
+    How far it came is noted in ``row``.
+    """
+    connection = amqp_io.connect(amqp_uri)
     try:
         if not topology.exists(connection, bureau.queue):
             return True
@@ -121,11 +124,11 @@ def _send(settings: Settings, bureau: Bureau, row: ReplayRow) -> bool:
         publisher = amqp_io.ConfirmedPublisher(connection)
         try:
             for exchange in bureau.exchanges():
-                if exchange in topology.exchanges_of(settings.service):
-                    _send_archive(settings, bureau, row, exchange, room, publisher)
+                if exchange in topology.exchanges_of(service):
+                    _send_archive(amqp_uri, bureau, row, exchange, room, publisher)
         except _Full:
             return False
-        said = {"request": str(row.id), "service": settings.service, "events": row.sent}
+        said = {"request": str(row.id), "service": service, "events": row.sent}
         end = amqp.Message(
             json.dumps(said),
             delivery_mode=2,
@@ -140,7 +143,7 @@ def _send(settings: Settings, bureau: Bureau, row: ReplayRow) -> bool:
 
 
 def _send_archive(
-    settings: Settings,
+    amqp_uri: str,
     bureau: Bureau,
     row: ReplayRow,
     exchange: str,
@@ -150,7 +153,7 @@ def _send_archive(
     since = datetime.combine(row.from_date, time_of_day(), ZONE).astimezone(UTC)
     wanted = _wanted(bureau, row, exchange)
     stored = topology.archive(exchange)
-    for chunk in archive.read_stream(settings.amqp_uri, stored, row.positions.get(exchange, since)):
+    for chunk in archive.read_stream(amqp_uri, stored, row.positions.get(exchange, since)):
         for part in _parts(chunk, room.at_once):
             copies = [
                 (_copy(message, exchange, row), "", bureau.queue)

@@ -14,6 +14,7 @@ from deploy import bureaus as joining
 from deploy.bureaus import Sheet
 from deploy.local import keys, stack
 from deploy.management import Management
+from deploy.sandbox.place import BUREAUS, Sandbox
 from services.chassis import bureaus
 from services.chassis.bureaus import Bureau
 from services.cli.output import Json, console, notes, present, table
@@ -32,15 +33,17 @@ SheetFile = Annotated[
 Address = Annotated[
     str | None, typer.Option(help="部门连得到的消息总线地址，如 amqps://mq.example.cn:5671")
 ]
+InSandbox = Annotated[bool, typer.Option("--sandbox", help="在沙箱里办，不碰正式环境")]
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Which broker, and what stands on every sheet."""
+    """Which broker and vhost, who is let in there, and what stands on every sheet."""
 
     broker: Management
     address: str
     public_key: str
     portal: str
+    file: Path
 
 
 @bureau.command()
@@ -56,17 +59,18 @@ def add(
         str | None, typer.Option("--class", help="administrative（不含姓名）或 identified（实名）")
     ] = None,
     legal_basis: Annotated[str | None, typer.Option(help="法定依据；实名类必填")] = None,
+    sandbox: InSandbox = False,
     sheet: SheetFile = None,
     address: Address = None,
     as_json: Json = False,
 ) -> None:
     """登记部门：写入部门文件，在消息总线上建用户、权限、队列和绑定，打印接入单。可反复运行。
 
-    部门文件里已有的项可不再写；只给部门名即按文件办理。
+    部门文件里已有的项可不再写；只给部门名即按文件办理。沙箱里没有登记过的，按正式的登记办理。
     """
-    file = stack.bureaus_file()
+    place = _place(address, sandbox)
     entry = _entry(
-        bureaus.load(file).get(name),
+        bureaus.load(place.file).get(name) or bureaus.load(stack.bureaus_file()).get(name),
         {
             "name": name,
             "title": title,
@@ -77,7 +81,6 @@ def add(
         },
     )
     bureaus.check(entry)
-    place = _place(address)
     joined = joining.add(
         place.broker,
         entry,
@@ -85,7 +88,7 @@ def add(
         public_key=place.public_key,
         portal=place.portal,
     )
-    joining.write_entry(file, entry)
+    joining.write_entry(place.file, entry)
     _hand_over(joined, sheet, as_json)
 
 
@@ -93,12 +96,14 @@ def add(
 def rotate(
     name: Name,
     now: Annotated[bool, typer.Option("--now", help="立即断开正在使用旧密码的连接")] = False,
+    sandbox: InSandbox = False,
     sheet: SheetFile = None,
     address: Address = None,
     as_json: Json = False,
 ) -> None:
     """换新密码。已建立的连接用到断开为止；疑有泄露时加 --now。"""
-    entry, place = _known(name), _place(address)
+    place = _place(address, sandbox)
+    entry = _known(name, place.file)
     renewed = joining.rotate(
         place.broker,
         entry,
@@ -114,21 +119,24 @@ def rotate(
 def remove(
     name: Name,
     yes: Annotated[bool, typer.Option("--yes", help="不再询问")] = False,
+    sandbox: InSandbox = False,
     as_json: Json = False,
 ) -> None:
     """注销部门：用户、队列及其中未取的消息、部门文件中的登记都去掉。"""
-    entry = _known(name)
+    place = _place(None, sandbox)
+    entry = _known(name, place.file)
     if not yes and not typer.confirm(f"将删除 {entry.title} 的账号、队列和未取的消息，确定吗？"):
         raise Conflict("已取消，没有改动")
-    joining.remove(_place(None).broker, entry)
-    joining.drop_entry(stack.bureaus_file(), name)
+    joining.remove(place.broker, entry)
+    joining.drop_entry(place.file, name)
     present({"removed": name}, as_json, lambda: f"已注销 {entry.title}")
 
 
 @bureau.command("list")
-def list_(as_json: Json = False) -> None:
+def list_(sandbox: InSandbox = False, as_json: Json = False) -> None:
     """已登记的部门。"""
-    found = list(bureaus.load(stack.bureaus_file()).values())
+    file = stack.SANDBOX / BUREAUS if sandbox else stack.bureaus_file()
+    found = list(bureaus.load(file).values())
     present(
         found,
         as_json,
@@ -161,17 +169,47 @@ def _entry(known: Bureau | None, given: dict[str, object]) -> Bureau:
         raise Invalid(f"登记项不合格式：{error}") from error
 
 
-def _known(name: str) -> Bureau:
-    found = bureaus.load(stack.bureaus_file()).get(name)
+def _known(name: str, file: Path) -> Bureau:
+    found = bureaus.load(file).get(name)
     if found is None:
         raise NotFound(f"部门文件里没有 {name}", field="name", advice="zhida bureau list")
     return found
 
 
-def _place(address: str | None) -> Place:
-    """The broker of ``RABBITMQ_MANAGEMENT_URL`` (with ``AMQP_URI``), or this machine's stack."""
+def _place(address: str | None, in_sandbox: bool) -> Place:
+    """Where a bureau is let in: the city's vhost, or the sandbox beside it."""
     here = stack.Stack.load()
+    broker, address = whereabouts(address)
+    portal = here.portal_url if here else ""
+    if in_sandbox:
+        sandbox = Sandbox.beside(broker, stack.SANDBOX)
+        if not sandbox.stands():
+            raise Unavailable("沙箱还没有开", advice="先运行 zhida bureau sandbox")
+        return Place(
+            broker=sandbox.broker,
+            address=address,
+            public_key=sandbox.public_key(),
+            portal=portal,
+            file=sandbox.bureaus_file,
+        )
     public_key = os.environ.get("BUREAU_PUBLIC_KEY")
+    if public_key is None and here is not None:
+        public_key = keys.kept(stack.KEYS)["BUREAU_PUBLIC_KEY"]
+    if public_key is None:
+        raise Unavailable("缺少登记服务的公钥", advice="设置 BUREAU_PUBLIC_KEY")
+    return Place(
+        broker=broker,
+        address=address,
+        public_key=public_key,
+        portal=portal,
+        file=stack.bureaus_file(),
+    )
+
+
+def whereabouts(address: str | None = None) -> tuple[Management, str]:
+    """The broker of ``RABBITMQ_MANAGEMENT_URL`` (with ``AMQP_URI``), or this machine's stack, and
+    how it is reached."""
+    here = stack.Stack.load()
     if url := os.environ.get(MANAGEMENT):
         uri = os.environ.get("AMQP_URI", "")
         vhost = unquote(urlsplit(uri).path.removeprefix("/")) or "/"
@@ -180,20 +218,13 @@ def _place(address: str | None) -> Place:
         except ValueError as error:
             raise Invalid(f"{MANAGEMENT} {error}", field=MANAGEMENT) from error
         at = urlsplit(uri)
-        address = address or f"{at.scheme or 'amqp'}://{at.hostname}:{at.port or 5672}"
-    elif here is not None and here.broker is not None:
-        broker = here.broker.management()
-        address = address or f"amqp://127.0.0.1:{here.broker.amqp_port}"
-    else:
+        return broker, address or f"{at.scheme or 'amqp'}://{at.hostname}:{at.port or 5672}"
+    if here is None or here.broker is None:
         raise Unavailable(
             "不知道消息总线的管理接口在哪里",
             advice=f"先运行 zhida up，或设置 {MANAGEMENT}、AMQP_URI 和 BUREAU_PUBLIC_KEY",
         )
-    if public_key is None and here is not None:
-        public_key = keys.kept(stack.KEYS)["BUREAU_PUBLIC_KEY"]
-    if public_key is None:
-        raise Unavailable("缺少登记服务的公钥", advice="设置 BUREAU_PUBLIC_KEY")
-    return Place(broker, address, public_key, here.portal_url if here else "")
+    return here.broker.management(), address or f"amqp://127.0.0.1:{here.broker.amqp_port}"
 
 
 def _hand_over(joined: Sheet, file: Path | None, as_json: bool) -> None:

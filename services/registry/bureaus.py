@@ -6,13 +6,27 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from services.chassis import metrics, replay
-from services.chassis.bureaus import full, load
+from services.chassis.bureaus import Bureau, full, load, queues_missing
 from services.chassis.door import Refused
 from services.chassis.inbox import Delivery
+from services.chassis.logs import get_logger
 from services.chassis.uow import UnitOfWork
 from services.contracts.errors import Invalid
 from services.contracts.events.bureaus import ReplayRequested
 from services.contracts.events.registry import BureauEventAccepted, BureauEventRefused
+from services.registry.metrics import BUREAU_QUEUES_MISSING
+
+log = get_logger(__name__)
+
+
+def watch_queues(uow: UnitOfWork) -> None:
+    """Whether each bureau that was let in has its queues still. Only `zhida bureau add` makes them:
+    no service has a right to."""
+    entries = load(uow.settings.bureaus_file).values()
+    missing = queues_missing(uow.settings.amqp_uri, entries) if entries else []
+    BUREAU_QUEUES_MISSING.set(len(missing))
+    for queue in missing:
+        log.warning("bureau_queue_missing", queue=queue)
 
 
 def accept(uow: UnitOfWork, event_id: UUID, bureau: str, division: str) -> None:
@@ -27,7 +41,7 @@ def on_replay_requested(uow: UnitOfWork, events: Sequence[ReplayRequested]) -> N
     good = []
     for delivery, event in zip(deliveries, events, strict=True):
         bureau = delivery.type.partition(".")[0]
-        if no := _objection(uow, bureau, event):
+        if no := objection(load(uow.settings.bureaus_file).get(bureau), event):
             refuse(uow, [_refused(delivery, bureau, event, *no)])
         else:
             good.append((delivery, event))
@@ -38,14 +52,17 @@ def on_replay_requested(uow: UnitOfWork, events: Sequence[ReplayRequested]) -> N
         if ok:
             accept(uow, delivery.event_id, bureau, event.division)
         else:
-            why = ("too_many_replays", None, f"一天内最多请求重放 {replay.A_DAY} 次")
-            refuse(uow, [_refused(delivery, bureau, event, *why)])
+            refuse(uow, [_refused(delivery, bureau, event, *TOO_MANY)])
 
 
-def _objection(
-    uow: UnitOfWork, bureau: str, event: ReplayRequested
-) -> tuple[str, str | None, str] | None:
-    entry = load(uow.settings.bureaus_file).get(bureau)
+No = tuple[str, str | None, str]
+"""Code, field and reason of a refusal."""
+
+TOO_MANY: No = ("too_many_replays", None, f"一天内最多请求重放 {replay.A_DAY} 次")
+
+
+def objection(entry: Bureau | None, event: ReplayRequested) -> No | None:
+    """Why a replay is not for this bureau; None when it is. ``entry`` is the bureau's own."""
     if entry is None:
         return "unknown_bureau", None, "部门文件中没有本部门，请联系对接人"
     for pattern in event.types:
@@ -83,17 +100,16 @@ def refuse(uow: UnitOfWork, refused: Sequence[Refused]) -> None:
         )
     uow.session.flush()
     metrics.BUREAU_EVENTS.labels(uow.settings.service, "refused").inc(len(refused))
-    uow.emit_all(
-        (
-            BureauEventRefused(
-                event_id=each.event_id,
-                bureau=each.bureau,
-                division=each.division or uow.settings.county,
-                code=each.code,
-                field=each.field,
-                reason=each.reason,
-            )
-            for each in refused
-        ),
-        bulk=False,
+    uow.emit_all((refusal(each, uow.settings.county) for each in refused), bulk=False)
+
+
+def refusal(refused: Refused, county: str) -> BureauEventRefused:
+    """What the bureau reads; of what names no division, ``county`` tells."""
+    return BureauEventRefused(
+        event_id=refused.event_id,
+        bureau=refused.bureau,
+        division=refused.division or county,
+        code=refused.code,
+        field=refused.field,
+        reason=refused.reason,
     )

@@ -7,15 +7,11 @@ and the person is dead until the last of them has been taken back by who gave it
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import date
 from typing import NamedTuple
 from uuid import UUID
 
-from joserfc import jwe
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey
 from sqlalchemy import select
 
 from services.chassis.door import Refused
@@ -28,17 +24,15 @@ from services.contracts.commands.registry import (
     RevokeDeath,
     WaitingNotice,
 )
-from services.contracts.errors import Conflict, Forbidden, Invalid, ZhidaError
+from services.contracts.errors import Conflict, Forbidden, Invalid
 from services.contracts.events import Event
 from services.contracts.events.bureaus import DeathRegistered, DeathRevoked
 from services.contracts.events.registry import PersonDeathRevoked, PersonDied
 from services.contracts.ids import new_id
-from services.registry import announcements, bureaus, people, queries, responsibility
-from services.registry.domain import identity_number
+from services.registry import announcements, bureaus, notices, people, queries, responsibility
 from services.registry.models import BureauNotice, Household, Person, Staff
 from services.registry.settings import registry_settings
 
-ALGORITHMS = ["ECDH-ES+A256KW", "ECDH-ES", "A256GCM", "A128GCM"]
 DIED, REVOKED = "death_registered", "death_revoked"
 OFFICER = "officer"
 """Stands where a bureau's name stands, for what our own officers told."""
@@ -50,10 +44,6 @@ class _Told(NamedTuple):
     bureau: str
     number: str
     hashed: bytes
-
-
-class _Refused(ZhidaError):
-    code = "refused"
 
 
 def on_registered(uow: UnitOfWork, events: Sequence[DeathRegistered]) -> None:
@@ -196,45 +186,13 @@ def _open(uow: UnitOfWork, events: Sequence[Event]) -> list[_Told]:
         assert isinstance(event, (DeathRegistered, DeathRevoked))
         bureau = delivery.type.split(".", 1)[0]
         try:
-            read = _read(_unseal(event.identity_number), uow.today())
-            if isinstance(event, DeathRegistered):
-                _check_date(event.died_on, read.birth, uow.today())
-        except ZhidaError as refused:
+            number = notices.number_of(event, registry_settings().bureau_key, uow.today())
+        except notices.NotTaken as refused:
             _refuse(uow, delivery, event, bureau, refused)
             continue
-        number = read.number
         told.append(_Told(delivery, event, bureau, number, uow.cipher.blind_index(number)))
         bureaus.accept(uow, delivery.event_id, bureau, event.division)
     return told
-
-
-def _read(number: str, today: date) -> identity_number.IdentityNumber:
-    try:
-        return identity_number.read(number, today)
-    except ZhidaError as wrong:
-        raise _Refused(
-            wrong.message, field="identity_number", reason="bad_identity_number"
-        ) from wrong
-
-
-def _check_date(died_on: date, born_on: date, today: date) -> None:
-    if died_on > today:
-        raise _Refused("死亡日期晚于今天", field="died_on", reason="future_date")
-    if died_on < born_on:
-        raise _Refused("死亡日期早于出生", field="died_on", reason="before_birth")
-
-
-def _unseal(sealed: str) -> str:
-    key = ECKey.import_key(json.loads(registry_settings().bureau_key))
-    try:
-        opened = jwe.decrypt_compact(sealed, key, algorithms=ALGORITHMS)
-    except (JoseError, ValueError) as error:
-        raise _Refused(
-            "身份证号密文无法打开：请核对对接单上的公钥",
-            field="identity_number",
-            reason="cannot_open",
-        ) from error
-    return (opened.plaintext or b"").decode("utf-8", "replace")
 
 
 def _refuse(
@@ -242,7 +200,7 @@ def _refuse(
     delivery: Delivery,
     event: DeathRegistered | DeathRevoked,
     bureau: str,
-    refused: ZhidaError,
+    refused: notices.NotTaken,
 ) -> None:
     uow.session.add(
         BureauNotice(

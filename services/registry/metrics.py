@@ -17,6 +17,9 @@ UNCOVERED = Gauge(
 NOTICES_WAITING = Gauge(
     "zhida_registry_notices_waiting", "Bureaus' notices about people not on record."
 )
+BUREAU_QUEUES_MISSING = Gauge(
+    "zhida_registry_bureau_queues_missing", "Queues of bureaus that are gone; must be 0."
+)
 ACCOUNT_CHANGES_WAITING = Gauge(
     "zhida_registry_account_changes_waiting", "Changes of account or payee to be confirmed."
 )

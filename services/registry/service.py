@@ -376,6 +376,11 @@ class RegistryService(Service):
         """Bring the gauges up to date."""
         metrics.measure(uow)
 
+    @every(seconds=5)
+    def watch_bureau_queues(self, uow: UnitOfWork) -> None:
+        """A bureau's queue that somebody deleted is seen."""
+        bureaus.watch_queues(uow)
+
     @react(ReplayRequested, refuse=bureaus.refuse)
     def on_replay_requested(self, uow: UnitOfWork, events: list[ReplayRequested]) -> None:
         """A bureau wants to hear again what it may see."""
