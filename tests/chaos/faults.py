@@ -596,7 +596,7 @@ def revoke_the_user(scene: Scene) -> None:
     try:
         for name in SERVICES:
             scene.stage.ctl("change_password", name, "another")
-        scene.stage.ctl("close_all_connections", "rotated")
+        scene.stage.ctl("close_all_connections", "--global", "rotated")
         scene.eventually(
             lambda: all("AccessRefused" in scene.stage.log(n)[before[n] :] for n in SERVICES),
             "every service says that it is refused",
