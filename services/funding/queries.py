@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Select, cast, func, select, text
+from sqlalchemy import BigInteger, ColumnElement, Select, cast, false, func, or_, select, text
+from sqlalchemy.orm import InstrumentedAttribute
 
 from services.chassis.models import FileRow
 from services.chassis.uow import UnitOfWork
@@ -127,6 +128,7 @@ def list_payments(uow: UnitOfWork, query: ListPayments) -> PaymentPage:
         raise Invalid("请指定批次或家庭", field="batch", advice="填写批次号或家庭编号")
     if query.state:
         conditions.append(PaymentRow.state == query.state)
+    conditions.append(_within_reach(uow, PaymentRow.division))
     total, total_fen = uow.session.execute(
         select(func.count(), cast(func.coalesce(func.sum(PaymentRow.fen), 0), BigInteger)).where(
             *conditions
@@ -135,17 +137,19 @@ def list_payments(uow: UnitOfWork, query: ListPayments) -> PaymentPage:
     statement = _payments().where(*conditions).order_by(PaymentRow.id).limit(_page(query.limit))
     if query.after is not None:
         statement = statement.where(PaymentRow.id > query.after)
-    found = [
-        _payment_view(*row)
-        for row in uow.session.execute(statement)
-        if uow.actor.covers(row[0].division)
-    ]
+    found = [_payment_view(*row) for row in uow.session.execute(statement)]
     return PaymentPage(
         payments=tuple(found),
         total=total,
         total_fen=total_fen,
         after=found[-1].payment_id if len(found) == _page(query.limit) else None,
     )
+
+
+def _within_reach(uow: UnitOfWork, division: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    """The divisions the actor covers: also a sum or a count of others' is not theirs."""
+    scopes = (division.startswith(scope, autoescape=True) for scope in uow.actor.divisions)
+    return or_(false(), *scopes)
 
 
 def show_payment(uow: UnitOfWork, query: ShowPayment) -> PaymentChain:

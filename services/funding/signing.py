@@ -113,6 +113,7 @@ def send_back(uow: UnitOfWork, command: SendBackBatch) -> BatchView:
 def appoint_deputy(uow: UnitOfWork, command: AppointDeputy) -> DeputyView:
     """Let somebody sign for a role between two days. The role's own holder appoints."""
     role = Role(command.role)
+    uow.require(uow.settings.county)
     if not uow.actor.has(role, Role.LEADER):
         raise Conflict(
             "只有本岗位人员或局领导可以委托代理人", field="role", advice="请由其本人办理"
@@ -148,7 +149,9 @@ def list_deputies(uow: UnitOfWork, _query: ListDeputies) -> list[DeputyView]:
         for staff_id, name in uow.session.execute(select(StaffCopy.staff_id, StaffCopy.name))
     }
     rows = uow.session.scalars(select(DeputyRow).order_by(DeputyRow.id.desc()).limit(200))
-    return [_deputy_view(row, names.get(row.staff_id)) for row in rows]
+    return [
+        _deputy_view(row, names.get(row.staff_id)) for row in rows if uow.actor.covers(row.division)
+    ]
 
 
 def _deputy_view(row: DeputyRow, name: str | None) -> DeputyView:
