@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import text
 
 from services.chassis import files, metrics
@@ -74,6 +76,10 @@ _OUTBOX = """
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(time)), 0)
 FROM (SELECT time FROM outbox ORDER BY id LIMIT 100000) AS o
 """
+_UNSEALED = """
+SELECT coalesce(extract(epoch FROM clock_timestamp() - a.machine_at), 0)
+FROM audit a WHERE a.id = (SELECT min(audit_id) FROM audit_unsealed)
+"""
 _STANDS = "SELECT to_regclass('alembic_version') IS NOT NULL"
 _REVISION = "SELECT version_num FROM alembic_version"
 
@@ -84,6 +90,16 @@ def measure(uow: UnitOfWork) -> None:
     pending, oldest = uow.session.execute(text(_OUTBOX)).one()
     metrics.OUTBOX_PENDING.labels(service).set(pending)
     metrics.OUTBOX_OLDEST_SECONDS.labels(service).set(float(oldest))
+    unsealed = uow.session.scalar(text(_UNSEALED)) or 0
+    metrics.AUDIT_OLDEST_SECONDS.labels(service).set(float(unsealed))
+    metrics.CLOCK_SKEW_SECONDS.labels(service).set(_skew(uow))
     if uow.session.scalar(text(_STANDS)):
         for revision in uow.session.scalars(text(_REVISION)):
             metrics.SCHEMA.labels(service, revision).set(1)
+
+
+def _skew(uow: UnitOfWork) -> float:
+    """Seconds by which our clock is ahead of the database's, to within half a round trip."""
+    asked = machine_now()
+    theirs: datetime = uow.session.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return (asked + (machine_now() - asked) / 2 - theirs).total_seconds()

@@ -106,6 +106,16 @@ HUB_HELD = Counter(
     ["service"],
 )
 AUDIT_UNSEALED = Gauge("zhida_audit_unsealed", "Audit rows that wait for their seal.", ["service"])
+AUDIT_OLDEST_SECONDS = Gauge(
+    "zhida_audit_unsealed_oldest_seconds",
+    "Age of the oldest audit row without a seal.",
+    ["service"],
+)
+CLOCK_SKEW_SECONDS = Gauge(
+    "zhida_clock_skew_seconds",
+    "How far this process's clock is ahead of its database's (negative: behind).",
+    ["service"],
+)
 RETENTION_REMOVED = Counter(
     "zhida_retention_removed_total", "Rows removed after their period.", ["service", "table"]
 )

@@ -28,6 +28,9 @@ def watch_queues(uow: UnitOfWork) -> None:
     for queue in missing:
         log.warning("bureau_queue_missing", queue=queue)
 
+for _outcome in ("accepted", "refused"):  # an alert counts on it
+    metrics.BUREAU_EVENTS.labels("registry", _outcome)
+
 
 def accept(uow: UnitOfWork, event_id: UUID, bureau: str, division: str) -> None:
     """Say that an event was taken. Not what came of it: whether we know a person is not theirs."""

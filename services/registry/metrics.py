@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import Gauge
 from sqlalchemy import func, select
 
+from services.chassis import bureaus
 from services.chassis.uow import UnitOfWork
 from services.registry import responsibility
 from services.registry.models import AccountChange, BureauNotice, Person
@@ -23,6 +24,9 @@ BUREAU_QUEUES_MISSING = Gauge(
 ACCOUNT_CHANGES_WAITING = Gauge(
     "zhida_registry_account_changes_waiting", "Changes of account or payee to be confirmed."
 )
+BUREAU_QUEUE_LIMIT = Gauge(
+    "zhida_bureau_queue_limit", "Messages that may lie in a bureau's queue.", ["queue"]
+)
 
 
 def measure(uow: UnitOfWork) -> None:
@@ -39,3 +43,5 @@ def measure(uow: UnitOfWork) -> None:
     NOTICES_WAITING.set(uow.session.scalar(waiting) or 0)
     asked = select(func.count(AccountChange.id)).where(AccountChange.state == "requested")
     ACCOUNT_CHANGES_WAITING.set(uow.session.scalar(asked) or 0)
+    for bureau in bureaus.load(uow.settings.bureaus_file).values():
+        BUREAU_QUEUE_LIMIT.labels(bureau.queue).set(bureau.queue_length)

@@ -770,7 +770,7 @@ MATRIX: tuple[Row, ...] = (
         "clocks an hour and a day off",
         wrong_clocks,
         "no month is paid twice; events and timers go on; tokens of another day are refused",
-        "",
+        "ClockSkewed",
         afterwards=a_day_ahead,
         kills=True,
     ),
@@ -794,7 +794,7 @@ MATRIX: tuple[Row, ...] = (
         "queues and a binding deleted by hand",
         delete_queues,
         "made again at the next look and refilled from the archives",
-        "",
+        "QueueLost",
     ),
 )
 

@@ -10,6 +10,7 @@ import uuid
 import pytest
 
 from services.contracts.actors import Role
+from tests.chaos.faults import faketime_library
 from tests.integration.chassis.bus import LATE, QUEUE, Room, eventually, noted, recorded
 from tests.integration.chassis.probe.probe import NoteThing
 
@@ -96,3 +97,18 @@ def test_a_late_service_takes_everything_from_the_archives(own_room: Room) -> No
     eventually(lambda: own_room.rows("SELECT count(*) FROM copy") == [(800,)], 60)
     eventually(lambda: late.metric("zhida_events_applied_total") == 1600)
     assert sorted(own_room.effects()) == sorted(things)
+
+
+def test_a_clock_an_hour_off_is_measured(own_room: Room) -> None:
+    """A process whose machine is an hour slow shows it (the alert ClockSkewed), and works on."""
+    slow = own_room.start(
+        LD_PRELOAD=faketime_library(),
+        FAKETIME="-3600s",
+        FAKETIME_DONT_FAKE_MONOTONIC="1",
+        DONT_FAKE_MONOTONIC="1",
+    ).until_ready()
+    eventually(lambda: slow.metric("zhida_clock_skew_seconds") < 0, 60)
+    assert -3660 < slow.metric("zhida_clock_skew_seconds") < -3540
+    thing = uuid.uuid4()
+    own_room.emit([noted(thing)])
+    eventually(lambda: own_room.effects([thing]), 60)

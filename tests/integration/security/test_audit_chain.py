@@ -11,7 +11,7 @@ from sqlalchemy import make_url, text
 
 from deploy.local import Servers
 from services.cases.service import CasesService
-from services.chassis import audit_chain
+from services.chassis import audit_chain, common, metrics
 from services.chassis.actors import ActorSigner
 from services.chassis.service import endpoints
 from services.chassis.uow import Foundation
@@ -70,6 +70,19 @@ def log(foundation_for: Callable[[str], Foundation], servers: Servers) -> Log:
         made.write(10, start)
         made.seal()
     return made
+
+
+def test_how_long_rows_wait_for_their_seal_is_measured(log: Log) -> None:
+    """The age of the oldest is told while any waits, and is nothing once all are sealed."""
+    gauge = metrics.AUDIT_OLDEST_SECONDS.labels("cases")
+    log.write(3, 30)
+    with log.foundation.begin(system_actor("cases")) as uow:
+        common.measure(uow)
+    assert gauge._value.get() > 0
+    log.seal()
+    with log.foundation.begin(system_actor("cases")) as uow:
+        common.measure(uow)
+    assert gauge._value.get() == 0
 
 
 def test_an_honest_log_has_no_findings_and_tells_its_tail(log: Log) -> None:
