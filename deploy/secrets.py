@@ -1,8 +1,8 @@
 """Makes the secrets of an installation: ``python -m deploy.secrets --folder FOLDER`` once.
 
 Each process gets a file of its own with its own keys only: ``registry.env`` … ``portal.env``.
-``registry-owner.env`` … are for the compose file's migrations alone: a service works under a role
-that owns nothing. ``databases.env`` and ``definitions.json`` (users and their rights) are for the
+``registry-owner.env`` … are for the migrations alone: a service works under a role that owns
+nothing. ``databases.env`` and ``definitions.json`` (users and their rights) are for the
 servers of the compose file, ``broker.env`` has the passwords in it. With ``--kubernetes`` the
 addresses are those of ``kubernetes/`` and ``kubernetes.yaml`` holds everything as Secrets:
 ``kubectl apply --filename FOLDER/kubernetes.yaml``, or what it holds into the city's secret store.
@@ -35,18 +35,30 @@ VHOST = "zhida"
 ADMIN, TAG = "admin", "administrator"
 
 
-def generate(broker: str, databases: Mapping[str, str]) -> dict[str, dict[str, str]]:
+def generate(
+    broker: str,
+    databases: Mapping[str, str],
+    *,
+    broker_authority: str = "",
+    database_authority: str = "",
+) -> dict[str, dict[str, str]]:
     """The environment of every process, by file name without ``.env``.
 
     ``broker`` is the broker's ``host:port/vhost``, on which each process is a user of its own;
-    ``databases`` maps a service to ``host:port``.
+    ``databases`` maps a service to ``host:port``. Where an authority's file is named (as a process
+    will find it), the server is reached over TLS and must show a certificate of that authority.
     """
+    scheme = "amqps" if broker_authority else "amqp"
+    trusted = f"?cacertfile={broker_authority}" if broker_authority else ""
+    verified = (
+        f"?sslmode=verify-full&sslrootcert={database_authority}" if database_authority else ""
+    )
     made = keys.generate()
     users = {name: secrets.token_urlsafe(24) for name in USERS}
     passwords = {name: secrets.token_urlsafe(24) for name in NAMES}
     files = {
         name: {
-            "AMQP_URI": f"amqp://{name}:{quote(password, safe='')}@{broker}",
+            "AMQP_URI": f"{scheme}://{name}:{quote(password, safe='')}@{broker}{trusted}",
             **keys.visible_to(name, made),
         }
         for name, password in users.items()
@@ -54,9 +66,9 @@ def generate(broker: str, databases: Mapping[str, str]) -> dict[str, dict[str, s
     }
     owners = {name: secrets.token_urlsafe(24) for name in NAMES}
     for name, host in databases.items():
-        url = f"postgresql://{name}:{quote(passwords[name], safe='')}@{host}/{name}"
+        url = f"postgresql://{name}:{quote(passwords[name], safe='')}@{host}/{name}{verified}"
         files[name][f"{name.upper()}_DATABASE_URL"] = url
-        owner = f"postgresql://{name}_owner:{quote(owners[name], safe='')}@{host}/{name}"
+        owner = f"postgresql://{name}_owner:{quote(owners[name], safe='')}@{host}/{name}{verified}"
         files[f"{name}-owner"] = {
             f"{name.upper()}_DATABASE_URL": url,
             f"{name.upper()}_OWNER_DATABASE_URL": owner,
@@ -94,12 +106,18 @@ def definitions(files: Mapping[str, Mapping[str, str]], vhost: str = VHOST) -> s
 
 
 def manifests(files: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
-    """The same as Secrets of ``kubernetes/``: one for each process, for each owner of a database
-    and each user of the broker, and what the trial's broker starts from."""
+    """The same as Secrets of ``kubernetes/``: one for each process and each migration, for each
+    database's owner and its service's role, each user of the broker, and what the trial's broker
+    starts from."""
     data: dict[str, Mapping[str, str]] = {name: files[name] for name in PROCESSES}
     for name in NAMES:
-        owner = {"username": name, "password": files["databases"][f"{name.upper()}_PASSWORD"]}
-        data[f"{name}-db-owner"] = owner
+        data[f"{name}-owner"] = files[f"{name}-owner"]
+        for kind, role, key in (
+            ("owner", f"{name}_owner", "OWNER_PASSWORD"),
+            ("role", name, "PASSWORD"),
+        ):
+            word = files["databases"][f"{name.upper()}_{key}"]
+            data[f"{name}-db-{kind}"] = {"username": role, "password": word}
     for name in (*USERS, ADMIN):
         word = files["broker"][f"{name.upper()}_PASSWORD"]
         data[f"broker-{name}"] = {"username": name, "password": word}
@@ -109,7 +127,7 @@ def manifests(files: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {"name": name, "namespace": NAMESPACE},
-            "type": BASIC if name.endswith("-db-owner") else "Opaque",
+            "type": BASIC if name.endswith(("-db-owner", "-db-role")) else "Opaque",
             "stringData": dict(values),
         }
         for name, values in data.items()
@@ -139,13 +157,21 @@ def main() -> int:
     parser.add_argument(
         "--database", help="host:port of the databases, {service} in it stands for each one's name"
     )
+    for server in ("broker", "database"):
+        parser.add_argument(
+            f"--{server}-authority", default="", metavar="FILE",
+            help=f"reach the {server} over TLS; FILE says, to the processes, who vouches for it",
+        )  # fmt: skip
     parser.add_argument("--kubernetes", action="store_true", help="write kubernetes.yaml too")
     arguments = parser.parse_args()
     host = arguments.database or (
         "{service}-db-rw:5432" if arguments.kubernetes else "databases:5432"
     )
     files = generate(
-        f"{arguments.broker}/{VHOST}", {name: host.replace("{service}", name) for name in NAMES}
+        f"{arguments.broker}/{VHOST}",
+        {name: host.replace("{service}", name) for name in NAMES},
+        broker_authority=arguments.broker_authority,
+        database_authority=arguments.database_authority,
     )
     try:
         write(arguments.folder, files)

@@ -105,7 +105,7 @@ def _port(stack: Stack, name: str) -> int:
     if name == BROKER:
         assert stack.broker is not None, "a broker from outside is scraped from outside"
         return stack.broker.prometheus_port
-    return stack.ports[name]
+    return stack.metrics_port(name)
 
 
 def _answers(prometheus: Prometheus) -> bool:

@@ -55,8 +55,8 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     """For the person at the shell: may ask the services, and nothing else."""
     database_urls: dict[str, str]
     ports: dict[str, int]
-    """Of each service the port of its health and metrics; of the portal its pages; of the mailbox
-    where it takes mail."""
+    """Of each service the port of its health and metrics; of the portal its pages, and beside it
+    (`portal.metrics`) its metrics; of the mailbox where it takes mail."""
     mode: str
     broker: Broker | None
     cluster: Cluster | None
@@ -118,6 +118,10 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
         """Where a service shows `/livez`, `/readyz` and `/metrics`; where the portal stands."""
         return f"http://127.0.0.1:{self.ports[name]}"
 
+    def metrics_port(self, name: str) -> int:
+        """Where a process shows its metrics: the portal not where its pages are."""
+        return self.ports.get(_metrics_of(name), self.ports[name])
+
     def environment(self, program: str) -> dict[str, str]:
         """What the process of a service, or of the portal, is told: its own secrets only."""
         name = service_of(program)
@@ -131,7 +135,9 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
             **visible_to(name, keys.kept(KEYS)),
         }
         if name == PORTAL:
-            return {**told, "PORTAL_PORT": str(self.ports[program])}
+            shown = f"127.0.0.1:{self.metrics_port(program)}"
+            own = {"PORTAL_PORT": str(self.ports[program]), "PORTAL_METRICS_ADDRESS": shown}
+            return {**told, **own}
         if name == "notify" and MAILBOX in self.ports:
             told["NOTIFY_SMTP_URL"] = f"smtp://127.0.0.1:{self.ports[MAILBOX]}"
         return {
@@ -145,6 +151,10 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
 def bureaus_file() -> Path:
     """The other bureaus' entries: ``ZHIDA_BUREAUS``, or this machine's own file."""
     return Path(os.environ.get("ZHIDA_BUREAUS") or BUREAUS)
+
+
+def _metrics_of(program: str) -> str:
+    return f"{program}.metrics"
 
 
 def service_of(program: str) -> str:
@@ -287,7 +297,8 @@ def _plan(before: Stack | None, replicas: int | None, brokers: int | None) -> St
         cluster = cluster.with_free_port() if cluster else Cluster.plan(folder / "postgres")
     mode = os.environ.get("ZHIDA_MODE", "demo")
     extra = [f"{name}-{number}" for name in OURS for number in range(2, replicas + 1)]
-    names = [*SERVICES, MAILBOX, *extra]
+    portals = [PORTAL, *(name for name in extra if service_of(name) == PORTAL)]
+    names = [*SERVICES, MAILBOX, *extra, *map(_metrics_of, portals)]
     old = {name: port for name, port in (before.ports if before else {}).items() if name in names}
     ports = dict(zip(names, free_ports(len(names)), strict=True)) | old
     if mode == "production" or os.environ.get("NOTIFY_SMTP_URL"):
@@ -321,6 +332,7 @@ def _launch(keeper: Supervisor, stack: Stack, say: Say) -> None:
         first=[
             *(program for server in servers for program in server.programs()),
             *([_mailbox(stack.ports[MAILBOX])] if MAILBOX in stack.ports else []),
+            _log_keeper(keeper),
         ],
         later=[_program(stack, name) for name in stack.ours],
     )
@@ -369,6 +381,17 @@ def _mailbox(port: int) -> Program:
     return Program(
         name=MAILBOX,
         command=(sys.executable, *module),
+        directory=PROJECT,
+        account=account("root"),
+        stop_seconds=5,
+    )
+
+
+def _log_keeper(keeper: Supervisor) -> Program:
+    where = ("--folder", str(keeper.logs), "--supervisor", str(keeper.pid_file))
+    return Program(
+        name="logs",
+        command=(sys.executable, "-m", "deploy.local.log_keeper", *where),
         directory=PROJECT,
         account=account("root"),
         stop_seconds=5,

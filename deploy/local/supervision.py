@@ -1,4 +1,7 @@
-"""supervisord keeps the stack's programs running; here is its configuration and its telephone."""
+"""supervisord keeps the stack's programs running; here is its configuration and its telephone.
+
+It lets logs grow: `log_keeper` lays them aside.
+"""
 
 import hashlib
 import http.client
@@ -53,7 +56,8 @@ class Supervisor:
         return Path(tempfile.gettempdir()) / f"zhida-{os.geteuid()}-{key}.sock"
 
     @property
-    def _pid_file(self) -> Path:
+    def pid_file(self) -> Path:
+        """Where its process id stands while it runs."""
         return self.home / "supervisord.pid"
 
     def is_running(self) -> bool:
@@ -151,9 +155,8 @@ chmod=0700
 
 [supervisord]
 {root}logfile={self.logs}/supervisord.log
-logfile_maxbytes=5MB
-logfile_backups=3
-pidfile={self._pid_file}
+logfile_maxbytes=0
+pidfile={self.pid_file}
 childlogdir={self.logs}
 directory={self.home}
 umask=077
@@ -177,6 +180,5 @@ stopwaitsecs={program.stop_seconds}
 killasgroup=true
 redirect_stderr=true
 stdout_logfile={self.logs}/{program.name}.log
-stdout_logfile_maxbytes=10MB
-stdout_logfile_backups=3
+stdout_logfile_maxbytes=0
 """

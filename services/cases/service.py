@@ -21,7 +21,7 @@ from services.cases import (
     stock,
 )
 from services.cases.models import Division, Household, Person, Staff
-from services.chassis import audit_chain, replay
+from services.chassis import audit_chain, posts, replay
 from services.chassis.service import (
     OBSERVERS,
     PUBLIC,
@@ -131,6 +131,7 @@ class CasesService(Service):
 
     name = "cases"
     kept = stock.KEPT
+    in_post = staticmethod(posts.by(Staff.staff_id, Staff.active))
 
     # copies ------------------------------------------------------------------------------------
 

@@ -3,23 +3,32 @@
 A confirm is always waited for with a bound; an unroutable message comes back as an error; a
 connection is dropped, not closed politely, when the broker does not answer (a disk alarm makes
 ``close`` hang until it clears).
+
+An address begins with ``amqp://`` or, over TLS, with ``amqps://``, and may then end in RabbitMQ's
+own parameters: ``?cacertfile=/path/ca.pem`` (who signs the broker's certificate; the machine's own
+authorities without it) and ``&server_name_indication=name`` (whose certificate it must be; the host
+without it). The certificate is always verified. The nodes of a cluster stand beside one another,
+separated by ``;``.
 """
 
 from __future__ import annotations
 
 import random
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import amqp
 from amqp import spec
 from kombu import Connection
+
+from services.chassis.settings import SettingsError
 
 CONFIRM_TIMEOUT_S = 10.0
 HEARTBEAT_S = 20
@@ -45,12 +54,55 @@ def reachable_first(uri: str) -> str:
     shuffled = random.sample(nodes, len(nodes))
     for position, node in enumerate(shuffled):
         address = urlsplit(node)
+        port = address.port or (5671 if address.scheme == "amqps" else 5672)
         try:
-            socket.create_connection((address.hostname, address.port or 5672), timeout=2).close()
+            socket.create_connection((address.hostname, port), timeout=2).close()
         except OSError:
             continue
         return ";".join([node, *shuffled[:position], *shuffled[position + 1 :]])
     return uri
+
+
+def verified(uri: str) -> tuple[str, dict[str, Any] | None]:
+    """The client's own form of an address, and how TLS is spoken there (``None``: not at all).
+
+    Raises ``SettingsError`` for a parameter we do not know, and for a cluster over TLS whose nodes
+    share no name: the client would hold the second node to the name of the first.
+    """
+    nodes: list[str] = []
+    spoken: set[tuple[str | None, str | None] | None] = set()
+    for node in uri.split(";"):
+        address = urlsplit(node)
+        given = dict(parse_qsl(address.query))
+        unknown = given.keys() - {"cacertfile", "server_name_indication"}
+        if unknown or (given and address.scheme != "amqps"):
+            raise SettingsError(f"AMQP_URI: {address.scheme} takes no {', '.join(sorted(given))}")
+        if address.scheme == "amqps":
+            spoken.add((given.get("cacertfile"), given.get("server_name_indication")))
+        else:
+            spoken.add(None)
+        nodes.append(urlunsplit(address._replace(query="")))
+    if len(spoken) > 1:
+        raise SettingsError("AMQP_URI: the nodes of one cluster are reached in one way")
+    (way,) = spoken
+    if way is None:
+        return uri, None
+    authority, name = way
+    if len(nodes) > 1 and name is None:
+        raise SettingsError("AMQP_URI: several nodes over amqps need one server_name_indication")
+    tls = {
+        "ca_certs": authority,
+        "cert_reqs": ssl.CERT_REQUIRED,
+        "server_hostname": name,  # None: the host of the address
+        "tls_minimum_version": ssl.TLSVersion.TLSv1_2,
+    }
+    return ";".join(nodes), tls
+
+
+def of_nameko(uri: str) -> dict[str, Any]:
+    """nameko's configuration of the bus: the address, a node that answers in front, and TLS."""
+    address, tls = verified(reachable_first(uri))
+    return {"AMQP_URI": address} | ({"AMQP_SSL": tls} if tls else {})
 
 
 def connect(uri: str) -> Connection:
@@ -67,8 +119,10 @@ def connect(uri: str) -> Connection:
 
 
 def _connect(uri: str) -> Connection:
+    address, tls = verified(uri)
     connection = Connection(
-        uri,
+        address,
+        ssl=tls or False,
         heartbeat=HEARTBEAT_S,
         transport_options={
             "connect_timeout": 5,
@@ -82,9 +136,14 @@ def _connect(uri: str) -> Connection:
 
 
 def drop(connection: Connection) -> None:
-    """Cut the socket without waiting for the broker's answer."""
+    """Cut the socket without waiting for the broker's answer, nor for TLS' farewell."""
     with suppress(Exception):  # the socket may be gone in any way: that is what we want
-        connection._connection.transport.close()
+        transport = connection._connection.transport
+        with suppress(OSError):
+            transport.sock.shutdown(socket.SHUT_RDWR)
+        transport.sock.close()
+        transport.sock = None
+        transport.connected = False
     connection._connection = None
     connection._closed = True
 

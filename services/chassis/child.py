@@ -27,7 +27,7 @@ def main(service: str, method: str) -> int:
     endpoint = getattr(cls, method).endpoint
     use_case = functools.partial(getattr(cls, method).__wrapped__, cls())
     foundation = Foundation.build(Settings.from_env(cls.name))
-    answer = endpoint.answer(foundation, use_case, body, context, home=None)
+    answer = endpoint.answer(foundation, use_case, body, context, home=None, in_post=cls.in_post)
     json.dump(answer, answers, default=str)
     answers.close()
     return 0

@@ -32,7 +32,7 @@ UPLOAD_CHUNK_BYTES = 3_000_000
 class _Proxy(ClusterRpcProxy):
     """A started proxy whose patience is set anew for each call."""
 
-    def __init__(self, config: dict[str, str]) -> None:
+    def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)
         self.services = self.start()
 
@@ -45,6 +45,7 @@ class Client:
     """Calls services. Safe to share between threads."""
 
     def __init__(self, amqp_uri: str, *, pool_size: int = 16) -> None:
+        amqp_io.verified(amqp_uri)  # a wrong address is said at the start
         self._amqp_uri = amqp_uri
         self._idle: queue.LifoQueue[_Proxy] = queue.LifoQueue(pool_size)
 
@@ -138,8 +139,7 @@ class Client:
         try:
             proxy = self._idle.get_nowait()
         except queue.Empty:
-            uri = amqp_io.reachable_first(self._amqp_uri)
-            proxy = _Proxy({"AMQP_URI": uri, "serializer": "json"})
+            proxy = _Proxy({**amqp_io.of_nameko(self._amqp_uri), "serializer": "json"})
         proxy.patience(timeout)
         return proxy
 

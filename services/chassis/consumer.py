@@ -26,6 +26,7 @@ from services.chassis.archive import Upkeep
 from services.chassis.arrivals import ORIGIN_EXCHANGE
 from services.chassis.inbox import Delivery, Malformed
 from services.chassis.logs import get_logger
+from services.chassis.redaction import without_numbers
 
 log = get_logger(__name__)
 
@@ -292,7 +293,7 @@ class _Session:
 
     def _lay_aside(self, message: amqp.Message, reason: str) -> None:
         died_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        added = {"x-death-reason": reason[:500], "x-died-at": died_at}
+        added = {"x-death-reason": without_numbers(reason)[:500], "x-died-at": died_at}
         self._move(message, self._queue.dead, added)
         metrics.EVENT_DEAD.labels(*self._labels).inc()
         log.error("event_laid_aside", queue=self._queue.name, reason=reason[:200])

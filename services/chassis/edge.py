@@ -27,6 +27,7 @@ from services.chassis import audit, metrics, spans, tracing
 from services.chassis.actors import ActorVerifier
 from services.chassis.logs import get_logger
 from services.chassis.models import CommandRow
+from services.chassis.posts import InPost
 from services.chassis.uow import Foundation, UnitOfWork
 from services.contracts.actors import Actor, Role
 from services.contracts.errors import (
@@ -54,6 +55,10 @@ Access = tuple[Role, ...] | _Public
 BROKER_AWAY = (OSError, AMQPError, KombuError)
 """What the clients raise when the broker is away: the socket's, the protocol's or kombu's own."""
 
+MAX_BODY_BYTES = 6_000_000
+"""The longest request there is carries three megabytes of a file, four in base64. The broker itself
+takes no message beyond sixteen."""
+
 _NOBODY = Actor(id="anonymous", name="未登录", roles=(), divisions=())
 
 
@@ -75,11 +80,13 @@ class Endpoint:
         context: dict[str, Any],
         *,
         home: str | None,
+        in_post: InPost | None = None,
     ) -> dict[str, Any]:
         """The answer as it travels: ``{"ok": …}`` or ``{"error": {…}}``. Never raises.
 
         ``home`` is the service class as ``module:Class``, for a child process to find it; ``None``
-        in the child itself. Nobody who may not ask makes a process start.
+        in the child itself. Nobody who may not ask makes a process start. ``in_post`` says whether
+        the asker still is.
         """
         service, method = foundation.settings.service, self.request.method()
         started = time.monotonic()
@@ -93,7 +100,7 @@ class Endpoint:
                     answer = _in_child(home, method, body, context)
                     outcome = answer["error"]["code"] if "error" in answer else "ok"
                     return answer
-                return {"ok": self._transact(foundation, handle, body, context, span)}
+                return {"ok": self._transact(foundation, handle, body, context, span, in_post)}
         except ZhidaError as error:
             outcome = error.code
             return {"error": error.as_dict()}
@@ -124,6 +131,7 @@ class Endpoint:
         body: dict[str, Any],
         context: dict[str, Any],
         span: tracing.Span,
+        in_post: InPost | None,
     ) -> Any:
         actor = self._admit(foundation, context)
         _refuse_nul(body, [])
@@ -132,6 +140,8 @@ class Endpoint:
         except msgspec.ValidationError as error:
             raise Invalid(f"请求内容不合格式：{error}", field=_field(error)) from error
         with foundation.begin(actor) as uow:
+            if in_post is not None and not in_post(uow.session, actor.id):
+                raise Unauthenticated("您已离岗，账号不能再使用", advice="如有疑问请联系系统管理员")
             if actor.has(Role.AUDITOR) and not self.writes and self.access is not PUBLIC:
                 audit.look(uow, request)
             if not self.writes:
@@ -221,6 +231,14 @@ def _refuse_nul(value: object, path: list[str]) -> None:
 
 def _out_of_range() -> Invalid:
     return Invalid("填写的数字或日期超出允许的范围，没有任何改动", advice="请核对后重新填写")
+
+
+def _too_long() -> Invalid:
+    return Invalid(
+        f"请求超过 {MAX_BODY_BYTES // 1_000_000} MB，没有接收",
+        advice="文件请分块上传，大批内容请分次提交",
+        reason="too_long",
+    )
 
 
 def _away() -> Unavailable:
@@ -325,6 +343,10 @@ class EdgeEntrypoint(Rpc):
 
     def handle_message(self, body: Any, message: Any) -> None:
         """Spawn a worker for the request."""
+        if len(message.body) > MAX_BODY_BYTES:
+            log.warning("request_too_long", method=self.method_name, size=len(message.body))
+            self.rpc_consumer.handle_result(message, {"error": _too_long().as_dict()}, None)
+            return
         context = self.unpack_message_headers(message)
         try:
             self.container.spawn_worker(

@@ -29,7 +29,7 @@ DRAIN_SECONDS = 50
 def container(name: str, settings: Settings) -> ServiceContainer:
     """The nameko container of a service, not started."""
     config: dict[str, Any] = {
-        "AMQP_URI": amqp_io.reachable_first(settings.amqp_uri),
+        **amqp_io.of_nameko(settings.amqp_uri),
         "WEB_SERVER_ADDRESS": settings.health_address,
         "max_workers": settings.max_workers,
         "serializer": "json",

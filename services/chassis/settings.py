@@ -1,6 +1,7 @@
 """Settings of one service process, read once from the environment and checked at start.
 
-Names: ``AMQP_URI``; ``<SERVICE>_DATABASE_URL``, ``<SERVICE>_FIELD_KEYS``,
+Names: ``AMQP_URI`` (over TLS: ``amqp_io``); ``<SERVICE>_DATABASE_URL`` (over TLS:
+``?sslmode=verify-full&sslrootcert=/path/ca.pem``), ``<SERVICE>_FIELD_KEYS``,
 ``<SERVICE>_INDEX_KEY``, ``<SERVICE>_AUDIT_KEYS``; ``TRANSIT_KEYS``; ``ACTOR_PUBLIC_KEYS`` (and,
 for registry alone, ``ACTOR_SIGNING_KEY``); ``ZHIDA_MODE``; ``HEALTH_ADDRESS``;
 ``EVENT_RETRY_STEPS``; ``BUREAU_EVENTS_PER_SECOND`` (taken from one queue of a bureau's);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.chassis import audit_chain, replay
+from services.chassis import audit_chain, posts, replay
 from services.chassis.service import (
     OBSERVERS,
     WORKERS,
@@ -70,6 +70,7 @@ class FundingService(Service):
 
     name = "funding"
     kept = stock.KEPT
+    in_post = staticmethod(posts.by(StaffCopy.staff_id, StaffCopy.active))
     books = stock.BOOKS
 
     # copies of what registry owns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.chassis import posts
 from services.chassis.service import (
     OBSERVERS,
     Chassis,
@@ -116,6 +117,7 @@ class NotifyService(Service):
 
     name = "notify"
     kept = stock.KEPT
+    in_post = staticmethod(posts.by(Staff.staff_id, Staff.active))
     chassis = NotifyChassis()
 
     # copies ------------------------------------------------------------------------------------

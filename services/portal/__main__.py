@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 
 import uvicorn
 
@@ -10,6 +11,7 @@ from services.chassis import logs
 from services.chassis.client import Client
 from services.chassis.settings import REFUSED, SettingsError
 from services.portal.app import create_app
+from services.portal.observed import metrics_shown
 from services.portal.settings import PortalSettings
 
 log = logs.get_logger(__name__)
@@ -20,20 +22,22 @@ def main() -> int:
     logs.configure("portal")
     try:
         settings = PortalSettings.from_env()
+        client = Client(settings.amqp_uri, pool_size=40)
     except SettingsError as error:
         log.error("service_refuses_to_start", reason=str(error))
         return REFUSED
-    client = Client(settings.amqp_uri, pool_size=40)
+    shown = metrics_shown(settings.metrics_address) if settings.metrics_address else nullcontext()
     try:
-        uvicorn.run(
-            create_app(client, settings),
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=True,
-        )
+        with shown:
+            uvicorn.run(
+                create_app(client, settings),
+                host=settings.host,
+                port=settings.port,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=True,
+            )
     finally:
         client.close()
     return 0

@@ -1,11 +1,13 @@
-"""The portal seen from outside: ``/metrics``, ``/livez``, ``/readyz``."""
+"""The portal seen by those who run it: ``/livez``, ``/readyz``, metrics on a port of their own."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fastapi import APIRouter
-from prometheus_client import CONTENT_TYPE_LATEST, Gauge, Histogram, generate_latest
+from prometheus_client import Gauge, Histogram, start_http_server
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -68,13 +70,22 @@ class Observed:
             SECONDS.labels(scope["method"], route, status).observe(time.perf_counter() - begun)
 
 
-def observation(services: Services) -> APIRouter:
-    """The three addresses that Prometheus and Kubernetes read."""
-    router = APIRouter()
+@contextmanager
+def metrics_shown(address: str) -> Iterator[int]:
+    """``/metrics`` at ``host:port`` within the block; never where the public comes. The port."""
+    host, _, port = address.rpartition(":")
+    server, thread = start_http_server(int(port), host)
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
-    @router.get("/metrics")
-    def metrics() -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+def observation(services: Services) -> APIRouter:
+    """The two addresses that Kubernetes reads."""
+    router = APIRouter()
 
     @router.get("/livez")
     def livez() -> Response:

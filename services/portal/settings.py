@@ -20,6 +20,8 @@ class PortalSettings:
     amqp_uri: str = field(default="amqp://guest:guest@127.0.0.1:5672/", repr=False)
     host: str = "127.0.0.1"
     port: int = 8000
+    metrics_address: str = ""
+    """``host:port`` where Prometheus reads, beside the public port; unset: nowhere."""
     session_secret: str = field(default_factory=_passing_secret, repr=False)
     """Signs the session cookie. Left unset, sessions end with the process (and replicas differ)."""
     secure_cookies: bool = False
@@ -47,6 +49,7 @@ class PortalSettings:
             amqp_uri=env.get("AMQP_URI", cls.amqp_uri),
             host=env.get("PORTAL_HOST", cls.host),
             port=int(env.get("PORTAL_PORT", cls.port)),
+            metrics_address=env.get("PORTAL_METRICS_ADDRESS", cls.metrics_address),
             session_secret=env.get("PORTAL_SESSION_SECRET") or _passing_secret(),
             secure_cookies=secure,
             upload_megabytes=int(env.get("PORTAL_UPLOAD_MEGABYTES", cls.upload_megabytes)),

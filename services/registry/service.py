@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.chassis import replay
+from services.chassis import posts, replay
 from services.chassis.service import ANYONE, PUBLIC, Chassis, Service, command, every, query, react
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Role
@@ -82,6 +82,7 @@ from services.registry import (
     stock,
     telling_again,
 )
+from services.registry.models import Staff
 from services.registry.settings import registry_settings
 
 ADMINS = (Role.SYSTEM_ADMIN, Role.SECURITY_ADMIN)
@@ -109,6 +110,7 @@ class RegistryService(Service):
 
     name = "registry"
     kept = stock.KEPT
+    in_post = staticmethod(posts.by(Staff.id, Staff.active))
     chassis = RegistryChassis()
 
     # -- signing in and staff

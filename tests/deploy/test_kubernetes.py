@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import kubernetes_validate
 import pytest
@@ -17,6 +18,7 @@ import yaml
 
 from deploy import secrets
 from deploy.local.accounts import PROJECT
+from services.chassis import amqp_io
 from services.chassis.discovery import NAMES
 from services.chassis.settings import Settings, SettingsError
 from services.notify.settings import GatewaySettings
@@ -97,7 +99,7 @@ EVERY_POD = [
     for manifest in manifests
     if manifest["kind"] in ("Deployment", "StatefulSet", "Job")
 ]
-VOLUMES = {"emptyDir", "secret"}
+VOLUMES = {"emptyDir", "secret", "configMap", "projected"}
 
 
 def pod(workload: Manifest) -> dict[str, Any]:
@@ -207,7 +209,7 @@ def test_every_service_is_deployed_the_same_way(name: str) -> None:
         container[f"{p}Probe"]["httpGet"]["path"] for p in ("startup", "liveness", "readiness")
     ]
     assert paths == ["/livez", "/livez", "/readyz"]
-    (port,) = container["ports"]
+    (port,) = (port for port in container["ports"] if port["name"] != "metrics")
     assert one("Service", name)["spec"]["ports"][0]["targetPort"] == port["name"]
     assert pod(deployment)["terminationGracePeriodSeconds"] > 60
 
@@ -220,6 +222,90 @@ def test_a_migration_job_stands_beside_each_service_and_carries_no_services_labe
         labels = job["spec"]["template"]["metadata"]["labels"]
         service = one("Service", labels["app.kubernetes.io/name"])
         assert not service["spec"]["selector"].items() <= labels.items()
+
+
+SECRETS: dict[str, dict[str, str]] = {
+    each["metadata"]["name"]: each["stringData"]
+    for each in secrets.manifests(
+        secrets.generate("broker:5672/zhida", {name: f"{name}-db-rw:5432" for name in NAMES})
+    )
+}
+
+
+def user_of(address: str) -> str:
+    """Whose name an address carries."""
+    return str(urlsplit(address).username)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_migrations_own_the_tables_and_services_do_not(name: str) -> None:
+    """The Job alone is given the owner's address; the cluster makes owner and role as they are
+    named in the Secrets, each with its own password.
+    """
+    (job,) = pod(one("Job", f"{name}-migrate"))["containers"]
+    given = {
+        each["name"]: SECRETS[each["valueFrom"]["secretKeyRef"]["name"]][each["name"]]
+        for each in job["env"]
+    }
+    assert "envFrom" not in job
+    role, owner = f"{name.upper()}_DATABASE_URL", f"{name.upper()}_OWNER_DATABASE_URL"
+    assert {key: user_of(url) for key, url in given.items()} == {role: name, owner: f"{name}_owner"}
+    (container,) = pod(one("Deployment", name))["containers"]
+    (held,) = (each["secretRef"]["name"] for each in container["envFrom"] if "secretRef" in each)
+    assert user_of(SECRETS[held][role]) == name
+    assert not [key for key in SECRETS[held] if "OWNER" in key]
+    (cluster,) = (
+        each["spec"]
+        for each in RENDERED["city"]
+        if (each["kind"], each["metadata"]["name"]) == ("Cluster", f"{name}-db")
+    )
+    first, (managed,) = cluster["bootstrap"]["initdb"], cluster["managed"]["roles"]
+    assert SECRETS[first["secret"]["name"]]["username"] == first["owner"] == f"{name}_owner"
+    assert SECRETS[managed["passwordSecret"]["name"]]["username"] == managed["name"] == name
+    for secret, url in ((f"{name}-db-owner", given[owner]), (f"{name}-db-role", given[role])):
+        assert SECRETS[secret]["password"] == unquote(urlsplit(url).password or "")
+
+
+def test_every_secret_of_the_manifests_comes_from_the_citys_store() -> None:
+    """What `deploy.secrets` makes for a city, each has its ExternalSecret (but the trial's)."""
+    fetched = {
+        each["metadata"]["name"] for each in RENDERED["city"] if each["kind"] == "ExternalSecret"
+    }
+    trial = {"broker-definitions", "broker-admin"}
+    assert {name for name in SECRETS if name not in trial} - fetched == set()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bureaus_and_authorities_are_mounted_where_processes_look(name: str) -> None:
+    """Both may be absent: no bureau has joined, no address asks for TLS."""
+    spec = pod(one("Deployment", name))
+    (container,) = spec["containers"]
+    mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+    volumes = {each["name"]: each for each in spec["volumes"]}
+    looked_at = one("ConfigMap", name)["data"]["ZHIDA_BUREAUS"]
+    assert Path(looked_at).parent == Path(mounts["bureaus"])
+    assert volumes["bureaus"]["configMap"] == {"name": "bureaus", "optional": True}
+    sources = [each["secret"] for each in volumes["authorities"]["projected"]["sources"]]
+    assert all(each["optional"] for each in sources)
+    files = {item["path"] for each in sources for item in each["items"]}
+    (job,) = pod(one("Job", f"{name}-migrate"))["containers"]
+    assert mounts["authorities"] in {each["mountPath"] for each in job["volumeMounts"]}
+    folder = mounts["authorities"]
+    over_tls = secrets.generate(
+        "broker:5671/zhida",
+        {name: f"{name}-db-rw:5432"},
+        broker_authority=f"{folder}/broker.pem",
+        database_authority=f"{folder}/database.pem",
+    )
+    address, tls = amqp_io.verified(over_tls[name]["AMQP_URI"])
+    assert address.startswith("amqps://")
+    assert tls is not None
+    assert Path(tls["ca_certs"]).name in files
+    for url in (over_tls[name][f"{name.upper()}_DATABASE_URL"],
+                over_tls[f"{name}-owner"][f"{name.upper()}_OWNER_DATABASE_URL"]):  # fmt: skip
+        asked = dict(parse_qsl(urlsplit(url).query))
+        assert asked["sslmode"] == "verify-full"
+        assert Path(asked["sslrootcert"]).name in files
 
 
 UNUSED = {"BUREAU_PUBLIC_KEY"}
@@ -261,6 +347,9 @@ def test_what_a_pod_is_given_starts_its_process(name: str, monkeypatch: pytest.M
     if name == "portal":
         portal = PortalSettings.from_env()
         assert (portal.host, portal.port, portal.secure_cookies) == ("0.0.0.0", port, True)
+        apart = container["ports"][1]["containerPort"]
+        assert portal.metrics_address == f"0.0.0.0:{apart}"
+        assert apart not in {each["port"] for each in one("Service", name)["spec"]["ports"]}
         return
     settings = Settings.from_env(name)
     assert settings.mode == "production"

@@ -120,12 +120,11 @@ def test_every_process_of_the_compose_file_is_scraped() -> None:
         job["job_name"]: set(job["static_configs"][0]["targets"])
         for job in yaml.safe_load(SCRAPES.read_text(encoding="utf-8"))["scrape_configs"]
     }
-    ports = {"portal": "8000"}
     waiting = {"broker", "databases", "mailbox"}
     processes = {
         name for name in COMPOSE["services"] if name not in waiting and not name.endswith("migrate")
     }
-    assert jobs["zhida"] == {f"{name}:{ports.get(name, '8080')}" for name in processes}
+    assert jobs["zhida"] == {f"{name}:8080" for name in processes}
     assert jobs["rabbitmq"] == jobs["rabbitmq-queues"] == {"broker:15692"}
 
 

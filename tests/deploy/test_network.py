@@ -182,7 +182,7 @@ def test_who_comes_in_from_other_namespaces(place: str) -> None:
         elif name.endswith("-db"):
             expected = {("cnpg-system", 5432), ("cnpg-system", 8000), ("monitoring", 9187)}
         elif name == "portal":
-            expected = {("ingress", 8000), ("monitoring", 8000)}
+            expected = {("ingress", 8000), ("monitoring", 8080)}
         elif name in NAMES:
             expected = {("monitoring", 8080)}
         else:
@@ -194,11 +194,11 @@ def test_the_ports_of_the_policies_are_those_of_the_pods() -> None:
     """Prometheus is let in where the metrics are."""
     for deployment in RENDERED["dev"]:
         if deployment["kind"] == "Deployment" and deployment["metadata"]["name"] != OUTSIDE:
-            (port,) = pod(deployment)["containers"][0]["ports"]
+            ports = {each["containerPort"] for each in pod(deployment)["containers"][0]["ports"]}
             labels = deployment["spec"]["template"]["metadata"]["labels"]
             found = rules("dev", "ingress", labels)
             named = {p["port"] for rule in found for p in rule.get("ports", ())}
-            assert named == {port["containerPort"]}
+            assert named == ports
 
 
 def test_no_process_brings_in_another_way_out() -> None:

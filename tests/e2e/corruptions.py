@@ -21,7 +21,10 @@ from deploy.local import stack
 from deploy.local.accounts import RESULTS
 from services.cli.demo import evidence, report, story
 from services.cli.demo.evidence import CHECKS, Evidence, check
-from tests.e2e import watched
+from tests.e2e import leaks, watched
+
+PEOPLE = 1000
+"""Each with an identity number that must stand nowhere in clear (`leaks`)."""
 
 ONE = "(SELECT {key} FROM {table} {where} LIMIT 1)"
 
@@ -159,7 +162,7 @@ def main() -> None:
     """Play, check, spoil, check again."""
     began = time.monotonic()
     try:
-        told = story.play(200, 7, RESULTS / "files", lambda words: print(words, file=sys.stderr))
+        told = story.play(PEOPLE, 7, RESULTS / "files", lambda words: print(words, file=sys.stderr))
         found = story.gather(told)
         before = evidence.check_all(found)
         document = report.document(told, found, before, time.monotonic() - began)
@@ -173,6 +176,7 @@ def main() -> None:
             "report": document,
             "watched": watched.look(told.world.stack, RESULTS / "prometheus"),
             "held": watched.held(found.logs),
+            "leaks": leaks.search(told.world, found),
         }
         print(json.dumps(result, ensure_ascii=False))
     finally:

@@ -103,6 +103,29 @@ def test_nothing_holds_an_event_loop(played: dict[str, Any]) -> None:
     assert [each for each in played["held"] if each["computing"] > BUSY_LIMIT_S] == []
 
 
+def test_no_number_of_the_roster_stands_in_clear_anywhere(played: dict[str, Any]) -> None:
+    """A thousand identity numbers, accounts and phones: in no dump, log, metric, queue, dead letter
+    or stream, though requests were refused with a number in hand, an event could not be opened and
+    a bureau sealed nothing.
+    """
+    found = played["leaks"]
+    assert found["numbers"] >= 1000
+    assert found["stirred"]["refused"] >= 8
+    assert found["stirred"]["dead"] >= 1
+    assert set(found["clean"]["bytes"]) == {"dump", "log", "metrics", "queue", "stream"}
+    assert min(found["clean"]["bytes"].values()) > 100
+    assert found["clean"]["held"] == {}
+
+
+def test_the_search_finds_a_number_in_every_kind_of_place(played: dict[str, Any]) -> None:
+    """Planted as text, bytes and base64 in each database, in a log, a label, dead letters (body
+    and header) and a stream.
+    """
+    assert played["leaks"]["found"] == played["leaks"]["planted"]
+    kinds = {place.partition(" ")[0] for place in played["leaks"]["planted"]}
+    assert kinds == set(played["leaks"]["clean"]["bytes"])
+
+
 def groups() -> list[dict[str, Any]]:
     """The groups of rules."""
     found: list[dict[str, Any]] = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]

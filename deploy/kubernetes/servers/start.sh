@@ -1,5 +1,6 @@
 #!/bin/sh
-# start postgres NAME: one database and its owner, from the Secret NAME-db-owner (username, password)
+# start postgres NAME: one database, its owner from the Secret NAME-db-owner (username, password) and
+#                      the role its service works under from NAME-db-role (role_username, …)
 # start rabbitmq:      one node, with the users and permissions of /etc/zhida/definitions.json
 # State lies below /data, everything passing below /tmp; nothing else is written.
 set -eu
@@ -22,15 +23,18 @@ log_error_verbosity = terse
 CONF
         pg_ctl --pgdata "$PGDATA.new" --options "-c listen_addresses=''" --wait --log /tmp/first.log start
         psql --host /tmp --username postgres --quiet --set ON_ERROR_STOP=1 \
-            --set database="$2" --set owner="$username" --set password="$password" <<'SQL'
+            --set database="$2" --set owner="$username" --set password="$password" \
+            --set role="$role_username" --set role_password="$role_password" <<'SQL'
 CREATE ROLE :"owner" LOGIN PASSWORD :'password';
+CREATE ROLE :"role" LOGIN PASSWORD :'role_password';
 CREATE DATABASE :"database" OWNER :"owner" TEMPLATE template0;
 REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
+GRANT CONNECT, TEMPORARY ON DATABASE :"database" TO :"role";
 SQL
         pg_ctl --pgdata "$PGDATA.new" --wait --mode fast stop
         mv "$PGDATA.new" "$PGDATA"
     fi
-    unset password
+    unset password role_password
     exec postgres -D "$PGDATA"
     ;;
 rabbitmq)

@@ -14,7 +14,14 @@ import pytest
 from services.chassis import archive, arrivals, topology
 from services.contracts.actors import Role
 from services.contracts.commands.common import ListDeadLetters, RedriveDeadLetters
-from services.contracts.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
+from services.contracts.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
 from tests.integration.chassis.bus import (
     DIVISION,
     QUEUE,
@@ -350,3 +357,26 @@ def _archived(bus: Room, exchange: str) -> list[amqp.Message]:
     since = datetime.now(UTC) - timedelta(hours=1)
     chunks = archive.read_stream(bus.uri, topology.archive(exchange), since)
     return [sent for chunk in chunks for sent in chunk if "cloudEvents:dataschema" in sent.headers]
+
+
+def test_a_right_clock_shows_no_skew(process: Process) -> None:
+    """Measured against the database's; both run on this machine."""
+    eventually(lambda: process.metric("zhida_clock_skew_seconds") != 0, 60)
+    assert abs(process.metric("zhida_clock_skew_seconds")) < 3
+
+
+def test_a_request_that_is_too_long_is_refused_at_the_door(bus: Room, process: Process) -> None:
+    """Beyond what a piece of a file needs the service says no; beyond that the broker hangs up.
+    Nothing is written, and the next request is answered.
+    """
+    client, token, thing = bus.client(), bus.token(Role.TOWN_CLERK), uuid.uuid4()
+    with pytest.raises(Invalid) as refused:
+        client.call(NoteThing(thing_id=thing, amount=1, trouble="x" * 7_000_000), token=token)
+    assert refused.value.reason == "too_long"
+    with pytest.raises(Unavailable):
+        client.call(NoteThing(thing_id=thing, amount=1, trouble="x" * 17_000_000), token=token)
+    assert client.call(NoteThing(thing_id=uuid.uuid4(), amount=4), token=token) == 4
+    assert process.logged("request_too_long")
+    assert bus.effects([thing]) == []
+    assert process.alive()
+    client.close()

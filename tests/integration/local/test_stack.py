@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.alone, pytest.mark.timeout(400)]
 
 ZHIDA = str(Path(sys.executable).with_name("zhida"))
 READY = {"registry", "cases", "funding", "notify", "portal"}
-PROGRAMS = READY | {"epmd", "rabbitmq", "postgres", "mailbox"}
+PROGRAMS = READY | {"epmd", "rabbitmq", "postgres", "mailbox", "logs"}
 
 
 class Shell:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx
 from starlette.responses import Response
 from starlette.testclient import TestClient
 
@@ -11,6 +12,7 @@ from services.contracts.requests import Command
 from services.portal.app import create_app
 from services.portal.bounds import FORM_BYTES
 from services.portal.headers import ALWAYS, CONTENT_SECURITY_POLICY
+from services.portal.observed import metrics_shown
 from services.portal.settings import PortalSettings
 from tests.unit.portal.double import Double
 
@@ -34,6 +36,14 @@ def test_a_long_body_is_refused_declared_or_not(visitor: TestClient, services: D
             assert answer.json()["code"] == "too_large"
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert services.asked == []
+
+
+def test_metrics_are_shown_apart_from_the_pages(visitor: TestClient) -> None:
+    """Not where the public comes, but on a port of their own."""
+    assert visitor.get("/metrics").status_code == 404
+    with metrics_shown("127.0.0.1:0") as port:
+        page = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10)
+    assert "zhida_portal_request_seconds_count" in page.text
 
 
 def test_a_length_that_is_no_number_is_refused(visitor: TestClient) -> None:
