@@ -28,6 +28,7 @@ def watch_queues(uow: UnitOfWork) -> None:
     for queue in missing:
         log.warning("bureau_queue_missing", queue=queue)
 
+
 for _outcome in ("accepted", "refused"):  # an alert counts on it
     metrics.BUREAU_EVENTS.labels("registry", _outcome)
 
