@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 
 Json = Annotated[bool, typer.Option("--json", help="以 JSON 输出，供程序读取")]
 """The option every command has."""
@@ -30,8 +30,9 @@ def present(answer: Any, as_json: bool, human: Callable[[], RenderableType]) -> 
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> Table:
-    """A plain table; None is shown as a dash."""
-    made = Table(*headings, title=title or None, title_justify="left")
+    """A plain table; None is shown as a dash. What is long goes on below: nothing is cut off."""
+    columns = [Column(heading, overflow="fold") for heading in headings]
+    made = Table(*columns, title=title or None, title_justify="left")
     for row in rows:
         made.add_row(*("—" if cell is None else str(cell) for cell in row))
     return made

@@ -4,7 +4,7 @@
  *   node bureau.mjs SHEET receive STORE [--idle SECONDS]   take what waits, each event once, into STORE
  *   node bureau.mjs SHEET gaps STORE                       numbers that never came
  *   node bureau.mjs SHEET replay --since 2026-11-01 [--type entitlement.*]
- *   node bureau.mjs SHEET death --certificate GA-1 --died-on 2026-12-03 --division 421083108007
+ *   node bureau.mjs SHEET death --certificate GA-1 --died-on 2026-10-20 --division 421083108007
  *                                                          (the identity number on stdin)
  *   node bureau.mjs SHEET refusals                         what was not taken, and why
  *

@@ -3,7 +3,7 @@
     bureau.py SHEET receive STORE [--idle SECONDS]   take what waits, each event once, into STORE
     bureau.py SHEET gaps STORE                       numbers that never came
     bureau.py SHEET replay --since 2026-11-01 [--type entitlement.*]
-    bureau.py SHEET death --certificate GA-1 --died-on 2026-12-03 --division 421083108007
+    bureau.py SHEET death --certificate GA-1 --died-on 2026-10-20 --division 421083108007
                                                      (the identity number on stdin)
     bureau.py SHEET refusals                         what was not taken, and why
 
