@@ -242,11 +242,34 @@ def restart(names: Iterable[str]) -> None:
         keeper, stack = _supervisor(), Stack.load()
         if stack is None or not keeper.is_running():
             return
-        for name in names:
+        for name in _processes_of(stack, names):
             _program(stack, name).save(keeper.home)
             keeper.stop_together([name])
             keeper.start(name)
             _await(keeper, name, partial(_is_ready, stack, name))
+
+
+@contextlib.contextmanager
+def halted(names: Iterable[str]) -> Iterator[None]:
+    """These services stand still within the block, then start with the keys of that moment."""
+    with _alone():
+        keeper, stack = _supervisor(), Stack.load()
+        assert stack is not None
+        going = _processes_of(stack, names) if keeper.is_running() else []
+        keeper.stop_together(going)
+        try:
+            yield
+        finally:
+            for name in going:
+                _program(stack, name).save(keeper.home)
+                keeper.start(name)
+        for name in going:
+            _await(keeper, name, partial(_is_ready, stack, name))
+
+
+def _processes_of(stack: Stack, names: Iterable[str]) -> list[str]:
+    wanted = set(names)
+    return [name for name in stack.ours if service_of(name) in wanted]
 
 
 def erase() -> bool:

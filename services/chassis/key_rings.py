@@ -18,7 +18,7 @@ from joserfc.jwk import KeySet, OKPKey
 
 from services.chassis.actors import new_signing_key
 from services.chassis.discovery import NAMES
-from services.chassis.settings import SettingsError
+from services.chassis.settings import NEXT_INDEX_KEY, SettingsError
 
 WAITING = "~"
 TRANSIT = "TRANSIT_KEYS"
@@ -47,6 +47,19 @@ def retire(ring: str) -> str:
     parts = ring.split(",")
     current = max(_number(part) for part in parts if not part.startswith(WAITING))
     return ",".join(part for part in parts if _number(part) >= current)
+
+
+def begin_index(service: str, keys: dict[str, str]) -> dict[str, str]:
+    """A next index key beside the one in use; that of an attempt that was cut short stays."""
+    fresh = base64.b64encode(os.urandom(32)).decode()
+    return {NEXT_INDEX_KEY.format(service.upper()): fresh, **keys}
+
+
+def end_index(service: str, keys: dict[str, str], *, taken: bool) -> dict[str, str]:
+    """The next index key in use, or given up."""
+    name, following = f"{service.upper()}_INDEX_KEY", NEXT_INDEX_KEY.format(service.upper())
+    left = {each: value for each, value in keys.items() if each != following}
+    return {**left, name: keys[following]} if taken else left
 
 
 def in_every_pair(transit: str, step: Callable[[str], str]) -> str:

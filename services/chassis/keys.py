@@ -60,7 +60,8 @@ def generate() -> dict[str, str]:
 def visible_to(service: str, keys: dict[str, str]) -> dict[str, str]:
     """The part of the keys that ``service`` may hold (``portal`` is one of them)."""
     own = {"ACTOR_PUBLIC_KEYS"} | {
-        f"{service.upper()}_{kind}" for kind in ("FIELD_KEYS", "INDEX_KEY", "AUDIT_KEYS")
+        f"{service.upper()}_{kind}"
+        for kind in ("FIELD_KEYS", "INDEX_KEY", "INDEX_KEY_NEXT", "AUDIT_KEYS")
     }
     if service == "registry":
         own |= {*ONLY_REGISTRY, "BUREAU_PUBLIC_KEY"}

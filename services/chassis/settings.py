@@ -69,6 +69,9 @@ class RetryStep:
     seconds: float
 
 
+NEXT_INDEX_KEY = "{}_INDEX_KEY_NEXT"
+"""The variable of a key that is to take the place of a service's index key (``reindexing``)."""
+
 RETRY_STEPS = "1s,10s,1m,10m,1h"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -112,6 +115,11 @@ class Settings:
     def from_env(cls, service: str) -> Settings:
         """Read the settings of ``service``. Raises ``SettingsError`` naming what is wrong."""
         prefix = service.upper()
+        if os.environ.get(NEXT_INDEX_KEY.format(prefix)):
+            raise SettingsError(
+                f"{NEXT_INDEX_KEY.format(prefix)} is set: a change of the index key was begun and "
+                "not finished; run `zhida keys rotate index` again"
+            )
         mode = os.environ.get("ZHIDA_MODE", "production")
         if mode not in ("production", "demo", "test"):
             raise SettingsError("ZHIDA_MODE must be production, demo or test")

@@ -105,7 +105,7 @@ class PersonCopy(Base):
 
     account_name: Mapped[bytes | None]
     account_number: Mapped[bytes | None]
-    account_index: Mapped[bytes | None]
+    account_index: Mapped[bytes | None] = mapped_column(info={"index_of": "account_number"})
     account_last4: Mapped[str | None]
     bank: Mapped[str | None]
     account_changed_at: Mapped[datetime | None]
@@ -465,7 +465,7 @@ class PaymentRow(Base):
     state: Mapped[str]
     """draft, held, short, locked, withdrawn, voided, sent, settled, failed or returned."""
     line_no: Mapped[int | None]
-    account_index: Mapped[bytes | None]
+    account_index: Mapped[bytes | None] = mapped_column(info={"wanted_while": {"state": "sent"}})
     """Blind index and last digits of the account as it was sent, whatever it is now."""
     account_last4: Mapped[str | None]
     reason_code: Mapped[str | None]

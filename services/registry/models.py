@@ -203,7 +203,7 @@ class Person(Base):
     sex: Mapped[str]
     birth_date: Mapped[date]
     identity: Mapped[bytes]
-    identity_index: Mapped[bytes]
+    identity_index: Mapped[bytes] = mapped_column(info={"index_of": "identity"})
     relation: Mapped[str]
     is_head: Mapped[bool]
     disability: Mapped[str | None]
@@ -358,7 +358,7 @@ class BureauNotice(Base):
     kind: Mapped[str]
     division: Mapped[str]
     identity: Mapped[bytes | None]
-    identity_index: Mapped[bytes | None]
+    identity_index: Mapped[bytes | None] = mapped_column(info={"index_of": "identity"})
     happened_on: Mapped[date | None]
     revokes: Mapped[str | None]
     reference: Mapped[str]

@@ -125,6 +125,21 @@ def test_secrets_are_readable_by_their_owner_only(shell: Shell) -> None:
         assert (shell.home / name).stat().st_mode & 0o077 == 0
 
 
+def test_an_index_key_is_changed_while_its_service_stands_still(shell: Shell) -> None:
+    """The other processes go on; the service comes back with the new key, and none in waiting."""
+    before = {name: row["pid"] for name, row in shell.programs().items()}
+    old = (shell.home / "keys.env").read_text()
+    (done,) = shell.answer("keys", "rotate", "index", "--service", "funding")
+    assert done["rows"] == {"left": 0, "person.account_index": 0, "payment.account_index": 0}
+    new = (shell.home / "keys.env").read_text()
+    changed = set(new.splitlines()) - set(old.splitlines())
+    assert [line.partition("=")[0] for line in changed] == ["FUNDING_INDEX_KEY"]
+    assert "NEXT" not in new
+    assert shell.all_ready()
+    after = {name: row["pid"] for name, row in shell.programs().items()}
+    assert {name for name in after if after[name] != before[name]} == {"funding"}
+
+
 def test_down_leaves_no_process_and_up_finds_the_data_again(shell: Shell) -> None:
     """Every process ends; a second down is harmless; the next up has the same databases."""
     pids = [row["pid"] for row in shell.programs().values()]
