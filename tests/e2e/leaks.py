@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gzip
 import http.server
 import json
 import re
@@ -117,8 +118,9 @@ def _places(here: Stack, found: Evidence, extra: str | None) -> Iterator[tuple[s
     assert here.cluster is not None
     for service in here.database_urls:
         yield "dump", service, _dump(here.cluster, f"zhida_{service}")
-    for path in sorted(found.logs.glob("*")):
-        yield "log", path.name, path.read_bytes()
+    for path in sorted(each for each in found.logs.rglob("*") if each.is_file()):
+        content = path.read_bytes()
+        yield "log", path.name, gzip.decompress(content) if path.suffix == ".gz" else content
     addresses = {name: f"http://{HOST}:{here.metrics_port(name)}" for name in OURS}
     if extra:
         addresses["extra"] = extra
