@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import chain
@@ -30,6 +30,7 @@ from services.cli.demo.evidence import Batch, Evidence
 from services.cli.demo.world import World, eventually
 from services.contracts.commands import funding, notify
 from services.contracts.commands.registry import FindByIdentity, ImportRoster
+from services.contracts.errors import Conflict
 
 FIRST_MONTH = "2026-11"
 DIED_ON = date(2026, 12, 6)
@@ -179,9 +180,17 @@ def _import(world: World, roster: Path) -> Any:
 
 
 def _settle_down(world: World) -> None:
-    """Wait until no event is on its way: outboxes and queues stand empty, twice in a row."""
+    """Wait until no event is on its way: outboxes and queues stand empty, twice in a row.
+
+    Patience is for standstill: a whole city's events are waited for as long as they take effect.
+    """
     probe = _Quiet(world.stack)
-    eventually("事件全部处理完", probe.holds)
+    while probe.moved:
+        probe.moved = False
+        with suppress(Conflict):
+            eventually("事件全部处理完", probe.holds)
+            return
+    raise Conflict("等不到：事件全部处理完", advice="查看 .zhida/demo/logs 里的服务日志")
 
 
 class _Quiet:
@@ -190,6 +199,7 @@ class _Quiet:
     def __init__(self, here: Stack) -> None:
         self._stack = here
         self._before: int | None = None
+        self.moved = True
 
     def holds(self) -> bool:
         """Nothing waits, and nothing took effect since the last look."""
@@ -209,6 +219,7 @@ class _Quiet:
                 and not queue["name"].startswith("bureau.")  # a bureau takes its own time
             )
         still = waiting == 0 and effects == self._before
+        self.moved = self.moved or effects != self._before
         self._before = effects
         return still
 
