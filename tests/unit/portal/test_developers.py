@@ -29,7 +29,7 @@ def test_the_catalogue_lists_what_bureaus_may_hear_and_say(visitor: TestClient) 
 
 @pytest.mark.parametrize("declared", SHOWN, ids=lambda declared: declared.name)
 def test_each_event_has_its_page_and_schema(visitor: TestClient, declared: object) -> None:
-    """Every field with its example; the schema fits it."""
+    """Every field with its example, every header; the schema fits it."""
     assert isinstance(declared, publish.EventType)
     page = html.unescape(visitor.get(f"/dev/events/{declared.name}").text)
     example = publish.example(declared)
@@ -38,6 +38,9 @@ def test_each_event_has_its_page_and_schema(visitor: TestClient, declared: objec
         if isinstance(value, str):
             assert value in page
     assert declared.exchange() in page
+    told = {"user_id"} if declared.audience is Audience.INBOUND else {"cloudEvents:sequence"}
+    for header in {"cloudEvents:id", "cloudEvents:type", "cloudEvents:time"} | told:
+        assert f"<code>{header}</code>" in page
     schema = visitor.get(f"/dev/events/schemas/{declared.name}.json").json()
     jsonschema.Draft202012Validator(schema).validate(example)
 
