@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from deploy.local.accounts import RESULTS
 from deploy.local.servers import SERVICES
 from tests.chaos import invariants, report
-from tests.chaos.faults import MATRIX, NOT_HERE, SHORT, Row, Scene
+from tests.chaos.faults.matrix import MATRIX, NOT_HERE, SHORT
+from tests.chaos.faults.scene import Row, Scene
 from tests.chaos.invariants import Witness
 from tests.chaos.load import Answered, Load, Town, settle_in
 from tests.chaos.report import Outcome

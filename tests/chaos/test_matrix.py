@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.chaos.faults import MATRIX, NOT_HERE, SHORT
+from tests.chaos.faults.matrix import MATRIX, NOT_HERE, SHORT
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.faults import MATRIX, SHORT
+from tests.chaos.faults.matrix import MATRIX, SHORT
 
 
 @pytest.mark.alone

@@ -1,0 +1,1 @@
+"""What is hurt, by subject: each module holds the rows of one, ``matrix`` names them all."""
