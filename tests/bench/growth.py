@@ -1,6 +1,6 @@
 """The month of a province: the time per person at ten times the people of a city.
 
-Both are computed and checked in one run, on one machine, so that only the size differs.
+Both are computed and checked in one run, one right after the other, so that only the size differs.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ GROWN = 10
 
 def measure() -> dict[str, dict[str, Any]]:
     """How much dearer one person is among 1,100,000 than among 110,000."""
-    with PrivateServers() as servers:
-        with city(servers, "bench_city", PEOPLE) as office:
-            seconds, people = cycle(office)
-        with city(servers, "bench_province", PEOPLE * GROWN) as office:
-            grown_seconds, grown_people = cycle(office)
+    with (
+        PrivateServers() as servers,
+        city(servers, "bench_province", PEOPLE * GROWN) as province,
+        city(servers, "bench_city", PEOPLE) as office,
+    ):
+        seconds, people = cycle(office)
+        grown_seconds, grown_people = cycle(province)
     return {
         "growth": {
             "value": round((grown_seconds / grown_people) / (seconds / people), 2),
