@@ -20,8 +20,11 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.chassis import amqp_io, topology
+from services.chassis.logs import get_logger
 from services.chassis.topology import WorkQueue
 from services.contracts.events import Audience
+
+log = get_logger(__name__)
 
 ORIGIN_EXCHANGE = "x-origin-exchange"
 """Header of a copy from an archive: the exchange the event went through."""
@@ -197,11 +200,19 @@ def published_by(connection: Connection, producers: Iterable[str]) -> dict[Serie
         channel.close()
     counted: dict[Series, int] = {}
     for message in told:
-        rows: list[Any] = json.loads(message.body)
-        for *name, last in rows:
-            series = Series(*name)
-            counted[series] = max(int(last), counted.get(series, 0))
+        for series, last in _counts(message):
+            counted[series] = max(last, counted.get(series, 0))
     return counted
+
+
+def _counts(message: amqp.Message) -> list[tuple[Series, int]]:
+    """What a telling says. One that nobody can read says nothing: the next one will."""
+    try:
+        rows: list[Any] = json.loads(message.body)
+        return [(Series(*name), int(last)) for *name, last in rows]
+    except (ValueError, TypeError):
+        log.error("count_unreadable", message_id=str(message.properties.get("message_id"))[:64])
+        return []
 
 
 def producers_of(queue: WorkQueue) -> set[str]:

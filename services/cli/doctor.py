@@ -179,7 +179,8 @@ def _secrets() -> Iterator[Finding]:
 
 def _reachable(amqp_uri: str) -> bool:
     address = urlsplit(amqp_uri)
-    return is_open(address.port or 5672, address.hostname or "127.0.0.1")
+    usual = 5671 if address.scheme == "amqps" else 5672
+    return is_open(address.port or usual, address.hostname or "127.0.0.1")
 
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (

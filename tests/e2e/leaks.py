@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -129,14 +130,38 @@ def _places(here: Stack, found: Evidence, extra: str | None) -> Iterator[tuple[s
         assert answer.status_code == 200, name
         yield "metrics", name, answer.content
     for queue in found.broker.queues(found.vhost):
-        stream = queue["name"].endswith((".archive", ".published"))
-        read = _in_stream if stream else _lying
-        whole = b"\n".join(map(_whole, read(here.owner_uri, queue["name"])))
-        yield ("stream" if stream else "queue"), queue["name"], whole
+        name = queue["name"]
+        ways = {".archive": _in_stream, ".published": _counts}
+        read = next((way for end, way in ways.items() if name.endswith(end)), _lying)
+        whole = b"\n".join(map(_whole, read(here.owner_uri, name)))
+        yield ("queue" if read is _lying else "stream"), name, whole
 
 
 def _in_stream(amqp_uri: str, name: str) -> Iterator[amqp.Message]:
     return (message for chunk in read_stream(amqp_uri, name, LONG_AGO) for message in chunk)
+
+
+def _counts(amqp_uri: str, name: str) -> list[amqp.Message]:
+    """What stands in a stream of counts. Its readers go by the last message: no mark of ours may
+    be put behind it, so the end is where nothing comes any more.
+    """
+    connection = amqp_io.connect(amqp_uri)
+    try:
+        told: list[amqp.Message] = []
+        channel = connection.channel()
+        channel.basic_qos(0, 500, False)
+        channel.basic_consume(name, callback=told.append, arguments={"x-stream-offset": "first"})
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            before = len(told)
+            amqp_io.drain(connection, 0.3)
+            if told:
+                channel.basic_ack(told[-1].delivery_tag, multiple=True)
+                if len(told) == before:
+                    break
+        return told
+    finally:
+        amqp_io.drop(connection)
 
 
 def _lying(amqp_uri: str, queue: str) -> list[amqp.Message]:

@@ -359,6 +359,27 @@ def _archived(bus: Room, exchange: str) -> list[amqp.Message]:
     return [sent for chunk in chunks for sent in chunk if "cloudEvents:dataschema" in sent.headers]
 
 
+def test_a_count_that_nobody_can_read_ends_nobody(own_room: Room) -> None:
+    """What a stranger leaves in a stream of counts says nothing; what others tell is read."""
+    garbled = (b"", b"no json", b'[["a"], 7]', b'{"a": 1}', b"[[1, 2]]")
+    names = [f"stranger_{number}" for number in range(len(garbled))]
+    told = {arrivals.Series("e", "t", "421083"): 7}
+    with own_room.broker() as connection:
+        with connection.channel() as channel:
+            for name in (*names, "told"):
+                topology.declare_published(channel, name)
+            own_room.publish(
+                *(
+                    (amqp.Message(body, delivery_mode=2), "", topology.published(name))
+                    for name, body in zip(names, garbled, strict=True)
+                ),
+                (amqp.Message(b'[["e", "t", "421083", 7]]', delivery_mode=2), "", "told.published"),
+            )
+            for name in (*names, "told"):
+                eventually(lambda name=name: topology.declare_published(channel, name), 60)  # type: ignore[misc]
+        assert arrivals.published_by(connection, [*names, "told"]) == told
+
+
 def test_a_right_clock_shows_no_skew(process: Process) -> None:
     """Measured against the database's; both run on this machine."""
     eventually(lambda: process.metric("zhida_clock_skew_seconds") != 0, 60)

@@ -135,7 +135,7 @@ def test_an_index_key_is_changed_while_its_service_stands_still(shell: Shell) ->
     changed = set(new.splitlines()) - set(old.splitlines())
     assert [line.partition("=")[0] for line in changed] == ["FUNDING_INDEX_KEY"]
     assert "NEXT" not in new
-    assert eventually(shell.all_ready)
+    assert eventually(lambda: all(shell.programs()[name]["ready"] for name in READY))
     after = {name: row["pid"] for name, row in shell.programs().items()}
     assert {name for name in after if after[name] != before[name]} == {"funding"}
 
