@@ -332,6 +332,10 @@ def _reopen(uow: UnitOfWork, event: PersonDeathRevoked) -> None:
         month = max(shift(coverage.last_month, 1), entitlement.from_month)
         others = _other_deaths(uow, entitlement.id, event.person_id)
         told = {cause, *(death_cause(other.source_event_id) for other in others)}
+        if entitlement.state != "active" and entitlement.end_cause not in told:
+            # A decision ended it since: what the person is owed now, the review decides (cases).
+            uow.audit("revocation_left_to_review", "entitlement", entitlement.id)
+            continue
         before = _term_before(uow, entitlement.id, month, told)
         shares = session.execute(
             select(ShareRow.person_id, ShareRow.fen).where(ShareRow.term_id == before.id)

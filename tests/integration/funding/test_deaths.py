@@ -255,14 +255,14 @@ def test_the_dead_are_stopped_once_and_stay_stopped(office: Office) -> None:
     assert (len(ended), died_on) == (1, BEFORE_THE_MONTH)
 
 
-def revoke(office: Office, home: Household, event_id: str) -> None:
+def revoke(office: Office, home: Household, event_id: str, *, person: UUID | None = None) -> None:
     """The bureau takes a death back."""
     with office.uow() as uow:
         deaths.on_death_revoked(
             uow,
             [
                 PersonDeathRevoked(
-                    person_id=home.head,
+                    person_id=person or home.head,
                     household_id=home.household_id,
                     division=VILLAGE,
                     revokes=event_id,
@@ -298,6 +298,25 @@ def test_a_revoked_death_pays_what_was_missed(office: Office, state: str) -> Non
             {"p": home.head},
         )
     assert paid == 10_000
+
+
+def test_a_revoked_death_does_not_undo_a_decision(office: Office) -> None:
+    """A review ended the household's benefit after the death of a member was told: the revocation
+    opens nothing and pays nothing by itself, and the audit log says that the review decides."""
+    office.money()
+    home = office.household(2)
+    office.grant(home, "rural_dibao", fen=50_000)
+    event_id = office.dies(home, home.people[1], BEFORE_THE_MONTH)
+    office.decide(household=home, basis="review", outcome="ended", decided_on=date(2026, 10, 31))
+    revoke(office, home, event_id, person=home.people[1])
+    with office.uow(CLERK) as uow:
+        view = queries.list_entitlements(uow, c.ListEntitlements(household_id=home.household_id))[0]
+        active = uow.session.scalar(text("SELECT count(*) FROM coverage WHERE active"))
+        said = uow.session.scalar(
+            text("SELECT count(*) FROM audit WHERE action = 'revocation_left_to_review'")
+        )
+    assert (view.state, active, said) == ("ended", 0, 1)
+    assert office.compute(office.open("2026-11").batch_no).computed_fen == 0
 
 
 def test_death_and_revocation_in_any_order_end_the_same(office: Office) -> None:
