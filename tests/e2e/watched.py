@@ -24,6 +24,8 @@ def look(stack: Stack, folder: Path) -> dict[str, Any]:
     with watching(stack, folder) as prometheus:
         _until(lambda: set(prometheus.targets().values()) == {"up"})
         _until(lambda: _evaluated(prometheus) and "slo:sli_error:ratio" in prometheus.names())
+        # measured each half minute, of the bureau that joined last of all
+        _until(lambda: "zhida_bureau_queue_limit" in prometheus.names())
         # a rate wants two looks at every target; a third, for one that came late
         _until(lambda: prometheus.query("min(count_over_time(up[10m])) >= 3"))
         series = prometheus.ask('series?match[]={job="zhida"}')

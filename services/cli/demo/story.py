@@ -259,6 +259,7 @@ def _death(world: World, roster: Path) -> tuple[str, float]:
         address=f"amqp://{world.stack.broker.host}:{world.stack.broker.amqp_port}",
         public_key=keys.kept(stack.KEYS)["BUREAU_PUBLIC_KEY"],
     )
+    joining.write_entry(stack.bureaus_file(), police)
     file = world.folder / "public_security.json"
     file.touch(mode=0o600)
     file.write_bytes(msgspec.json.encode(sheet))
