@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
@@ -351,27 +351,28 @@ def _words(text: str) -> set[str]:
     return set(_LONG_NUMBER.findall(text))
 
 
-CHECKS: Sequence[Callable[[Evidence], Numbers]] = (
-    roster_people,
-    roster_households,
-    carried_cases,
-    carried_entitlements,
-    month_as_on_roster,
-    computed_is_payments,
-    ledger_is_bank_file,
-    bank_file_is_answered,
-    settled_is_in_ledger,
-    failed_is_repaid,
-    nothing_paid_twice,
-    accounts_are_known,
-    two_signatures,
-    the_dead_get_nothing,
-    stopped_everywhere,
-    each_event_once,
-    nothing_left_over,
-    messages_read_back,
-    no_number_leaks,
-)
+CHECKS: Mapping[Callable[[Evidence], Numbers], str] = {
+    roster_people: "花名册上的人都已登记",
+    roster_households: "花名册上的户都已登记",
+    carried_cases: "每项结转待遇都有已办结的案件",
+    carried_entitlements: "每件结转案件都有一项待遇",
+    month_as_on_roster: "结转待遇的当月应发与花名册一致，分毫不差",
+    computed_is_payments: "批次总额等于各笔付款之和",
+    ledger_is_bank_file: "账上支出等于银行文件金额",
+    bank_file_is_answered: "银行文件的每一元都有回盘",
+    settled_is_in_ledger: "银行称已付的，账上都已记到账",
+    failed_is_repaid: "失败的都由补发批次付出",
+    nothing_paid_twice: "没有一笔应发重复付款或多付",
+    accounts_are_known: "花名册以外的账号都属于窗口登记的人",
+    two_signatures: "锁定后的批次都有两人签署，且都不是经办人",
+    the_dead_get_nothing: "死者账户不在次月批次中",
+    stopped_everywhere: "死亡已登记、已停发、已生成复核",
+    each_event_once: "每个事件在每处订阅恰好生效一次",
+    nothing_left_over: "发件箱、队列、重试、死信中都没有滞留",
+    messages_read_back: "发出的消息邮件服务器都收到",
+    no_number_leaks: "日志和消息中没有证件号、账号",
+}
+"""Each check with the sentence that holds."""
 
 
 def check(evidence: Evidence, one: Callable[[Evidence], Numbers]) -> Check:
@@ -379,7 +380,7 @@ def check(evidence: Evidence, one: Callable[[Evidence], Numbers]) -> Check:
     left_from, left, right_from, right = one(evidence)
     return Check(
         name=one.__name__,
-        title=(one.__doc__ or "").strip(),
+        title=CHECKS[one],
         left_from=left_from,
         left=left,
         right_from=right_from,
