@@ -11,6 +11,8 @@ import argparse
 import importlib
 import json
 import sys
+import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +28,10 @@ from services.contracts.actors import system_actor
 ROWS_A_BATCH = 1000
 CHUNKS_A_BATCH = 4
 """Pieces of files are up to four megabytes each."""
+
+ROUNDS = 20
+PAUSE_S = 0.5
+"""A row that somebody holds is tried again: so often, so long apart."""
 
 NOT_ENCRYPTED = ("_index",)
 """Binary columns that are keyed hashes."""
@@ -112,7 +118,7 @@ def _rows(uow: UnitOfWork, encrypted: EncryptedTable) -> int:
         select(key, table.c[encrypted.bound_to], *(table.c[name] for name in columns))
         .where(_older(table, columns, current))
         .limit(ROWS_A_BATCH)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, key_share=True)
     ).all()
     if not rows:
         return 0
@@ -194,8 +200,12 @@ def main() -> int:
     parser.add_argument("service")
     service = parser.parse_args().service
     foundation = Foundation.build(Settings.from_env(service))
-    done = run(foundation, service)
-    remaining = left(foundation, service)
+    done: Counter[str] = Counter()
+    for _ in range(ROUNDS):
+        done.update(run(foundation, service))
+        if not (remaining := left(foundation, service)):
+            break
+        time.sleep(PAUSE_S)
     sys.stdout.write(json.dumps({"service": service, "rows": done, "left": remaining}) + "\n")
     return 1 if remaining else 0
 

@@ -10,7 +10,7 @@ import uuid
 import pytest
 
 from services.contracts.actors import Role
-from tests.chaos.faults import faketime_library
+from tests.chaos.faults.resources import faketime_library
 from tests.integration.chassis.bus import LATE, QUEUE, Room, eventually, noted, recorded
 from tests.integration.chassis.probe.probe import NoteThing
 

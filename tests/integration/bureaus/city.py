@@ -174,6 +174,23 @@ def send(sheet: Sheet, *messages: amqp.Message, key: str = KEY) -> int:
         return len(amqp_io.ConfirmedPublisher(connection).publish(wanted))
 
 
+def kept_until(connection: Connection, stream: str, last: str) -> list[amqp.Message]:
+    """What a stream keeps, from its beginning to the message with this id."""
+    found: list[amqp.Message] = []
+    with connection.channel() as channel:
+        channel.basic_qos(0, 500, False)
+        channel.basic_consume(stream, callback=found.append, arguments={"x-stream-offset": "first"})
+
+        def arrived() -> bool:
+            amqp_io.drain(connection, 0.5)
+            if found:
+                channel.basic_ack(found[-1].delivery_tag, multiple=True)
+            return any(message.properties.get("message_id") == last for message in found)
+
+        eventually(arrived, 60)
+    return found
+
+
 def take(sheet: Sheet, queue: str) -> list[dict[str, Any]]:
     """What the bureau finds in one of its queues, taken out."""
     found = []
