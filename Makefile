@@ -27,7 +27,7 @@ demo: setup  ## The main job from roster to paid, with synthetic people (PEOPLE=
 
 test: setup lint  ## Everything: lint, unit, integration, end to end, browser, faults
 	$(VENV)/pytest -n $(WORKERS) --dist worksteal -q -m "not alone" tests
-	$(VENV)/pytest -n 2 --dist loadfile -q -m alone tests
+	$(VENV)/pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m alone tests
 
 unit: setup  ## Unit and contract tests only, in parallel
 	$(VENV)/pytest -n auto -q tests/unit tests/contract
