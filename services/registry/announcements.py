@@ -95,13 +95,18 @@ def household_recorded(uow: UnitOfWork, household: Household) -> HouseholdRecord
             Person.deceased_on.is_(None),
         )
     )
+    return household_state(uow, household, members=members or 0)
+
+
+def household_state(uow: UnitOfWork, household: Household, *, members: int) -> HouseholdRecorded:
+    """As ``household_recorded`` for whoever has counted the members of many at once."""
     return HouseholdRecorded(
         household_id=household.id,
         household_no=household.number,
         division=household.division,
         head_person_id=household.head_person_id,
         payee_person_id=household.payee_person_id,
-        members=members or 0,
+        members=members,
         removed=household.removed,
         epoch=uow.epoch,
         version=household.version,

@@ -80,17 +80,7 @@ def _households(uow: UnitOfWork) -> Iterator[HouseholdRecorded]:
         ).all()
     )
     for row in uow.session.scalars(select(Household).order_by(Household.id)).all():
-        yield HouseholdRecorded(
-            household_id=row.id,
-            household_no=row.number,
-            division=row.division,
-            head_person_id=row.head_person_id,
-            payee_person_id=row.payee_person_id,
-            members=alive.get(row.id, 0),
-            removed=row.removed,
-            epoch=uow.epoch,
-            version=row.version,
-        )
+        yield announcements.household_state(uow, row, members=alive.get(row.id, 0))
 
 
 def _accounts_changed_lately(uow: UnitOfWork) -> dict[UUID, datetime]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
 from uuid import UUID
 
-from sqlalchemy import Row, Select, delete, func, select, update
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import delete, func, select, update
 
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.registry import ImportView, UndoImport
@@ -15,13 +13,10 @@ from services.contracts.errors import Conflict, Invalid, NotFound
 from services.contracts.events import Event
 from services.contracts.events.funding import ImportReleased
 from services.contracts.events.registry import (
-    HouseholdRecorded,
-    PersonRecorded,
     RosterImportUndoAsked,
     RosterImportUndone,
 )
-from services.registry import beneficiaries
-from services.registry.domain.benefits import KINSHIPS
+from services.registry import announcements, beneficiaries
 from services.registry.models import (
     CarriedBenefit,
     HeldBenefit,
@@ -34,7 +29,7 @@ from services.registry.models import (
 from services.registry.roster_import.imports import view
 from services.registry.roster_import.reading import require_scope
 
-PAGE = 1000
+PAGE = 500
 
 
 def ask_undo(uow: UnitOfWork, command: UndoImport) -> ImportView:
@@ -70,6 +65,8 @@ _NOT_NOW = {
 
 def refuse_while_undoing(uow: UnitOfWork, import_id: UUID | None) -> None:
     """Raise ``Conflict`` when the import that brought a household is being taken back."""
+    if import_id is None:
+        return
     state = uow.session.scalar(
         select(RosterImport.state).where(RosterImport.id == import_id).with_for_update(read=True)
     )
@@ -159,79 +156,25 @@ def _remove(uow: UnitOfWork, import_id: UUID) -> None:
 
 
 def _people_removed(uow: UnitOfWork, import_id: UUID) -> Iterator[Event]:
-    """The last word on everybody taken back, a page at a time."""
-    for rows in _pages(
-        uow,
-        select(
-            Person.id,
-            Person.household_id,
-            Person.division,
-            Person.name,
-            Person.sex,
-            Person.birth_date,
-            Person.relation,
-            Person.is_head,
-            Person.disability,
-            Person.officer_id,
-            Person.deceased_on,
-            Person.version,
-        ).where(Person.import_id == import_id),
-        Person.id,
-    ):
-        for row in rows:
-            yield PersonRecorded(
-                person_id=row.id,
-                household_id=row.household_id,
-                division=row.division,
-                name=row.name,
-                sex=row.sex,
-                birth_date=row.birth_date,
-                relation=KINSHIPS[row.relation],
-                is_head=row.is_head,
-                disability=row.disability,
-                officer_id=row.officer_id,
-                deceased_on=row.deceased_on,
-                removed=True,
-                epoch=uow.epoch,
-                version=row.version,
-            )
+    """The last word on everybody taken back, a page at a time: the event loop goes on between."""
+    people = select(Person).where(Person.import_id == import_id).order_by(Person.id).limit(PAGE)
+    page = uow.session.scalars(people).all()
+    while page:
+        last = page[-1].id
+        yield from announcements.people_recorded(uow, page)
+        uow.session.expunge_all()
+        page = uow.session.scalars(people.where(Person.id > last)).all()
 
 
 def _households_removed(uow: UnitOfWork, import_id: UUID) -> Iterator[Event]:
     """The last word on every household taken back, a page at a time."""
-    for rows in _pages(
-        uow,
-        select(
-            Household.id,
-            Household.number,
-            Household.division,
-            Household.head_person_id,
-            Household.payee_person_id,
-            Household.version,
-        ).where(Household.import_id == import_id),
-        Household.id,
-    ):
-        for row in rows:
-            yield HouseholdRecorded(
-                household_id=row.id,
-                household_no=row.number,
-                division=row.division,
-                head_person_id=row.head_person_id,
-                payee_person_id=row.payee_person_id,
-                members=0,
-                removed=True,
-                epoch=uow.epoch,
-                version=row.version,
-            )
-
-
-def _pages(
-    uow: UnitOfWork, rows: Select[*tuple[Any, ...]], key: InstrumentedAttribute[UUID]
-) -> Iterator[Sequence[Row[*tuple[Any, ...]]]]:
-    """``rows`` in the order of ``key``, a thousand at a time: the event loop goes on between."""
-    after: UUID | None = None
-    while page := uow.session.execute(
-        rows.where(*([key > after] if after else ())).order_by(key).limit(PAGE)
-    ).all():
-        yield page
-        after = page[-1].id
+    homes = (
+        select(Household).where(Household.import_id == import_id).order_by(Household.id).limit(PAGE)
+    )
+    page = uow.session.scalars(homes).all()
+    while page:
+        last = page[-1].id
+        for home in page:
+            yield announcements.household_state(uow, home, members=0)
+        uow.session.expunge_all()
+        page = uow.session.scalars(homes.where(Household.id > last)).all()
