@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -170,7 +171,7 @@ class Endpoint:
             if self.access is PUBLIC:
                 return _NOBODY
             raise Unauthenticated("尚未登录", advice="请先登录")
-        verifier = ActorVerifier(foundation.settings.actor_public_keys)
+        verifier = _verifier(foundation.settings.actor_public_keys)
         actor = verifier.actor(str(token), purpose=context.get("purpose"))
         if not isinstance(self.access, _Public) and not actor.has(*self.access):
             raise Forbidden("您的岗位没有这项权限", advice="请由有权限的岗位办理")
@@ -207,6 +208,10 @@ class Endpoint:
                 reason="idempotency_key_reused",
             )
         return first.answer or {"answer": None}
+
+
+_verifier = functools.lru_cache(maxsize=4)(ActorVerifier)
+"""One for each set of keys: to read them costs more than to check a token."""
 
 
 def _field(error: msgspec.ValidationError) -> str | None:

@@ -6,10 +6,8 @@ body is the plain JSON of the event's data.
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,12 +19,13 @@ from services.contracts.divisions import county
 from services.contracts.events import Event, event_type
 from services.contracts.ids import new_id
 
-_INSERT_ROWS = 2000
+PAGE = 2000
+"""Rows that are written with one statement."""
+
+Row = dict[str, Any]
 
 
-def rows(
-    events: Iterable[Event], *, bulk: bool, traceparent: str | None
-) -> Iterator[dict[str, Any]]:
+def rows(events: Iterable[Event], *, bulk: bool, traceparent: str | None) -> Iterator[Row]:
     """The outbox rows of ``events``, in order."""
     encode = msgspec.json.Encoder().encode
     for event in events:
@@ -44,16 +43,9 @@ def rows(
         }
 
 
-def record(
-    session: Session, events: Iterable[Event], *, bulk: bool, traceparent: str | None
-) -> list[uuid.UUID]:
-    """Write ``events`` into the outbox; returns their ids."""
-    pending = rows(events, bulk=bulk, traceparent=traceparent)
-    ids: list[uuid.UUID] = []
-    while chunk := list(islice(pending, _INSERT_ROWS)):
-        session.execute(insert(OutboxRow), chunk)
-        ids.extend(row["event_id"] for row in chunk)
-    return ids
+def record(session: Session, said: Sequence[Row]) -> None:
+    """Write rows into the outbox, in their order."""
+    session.execute(insert(OutboxRow), said)
 
 
 class Envelope(NamedTuple):

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from threading import Event as Signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, inspect, select
 from sqlalchemy.orm import Session
 
 from services.chassis import audit, database, outbox
@@ -28,6 +28,8 @@ from services.contracts.events import Event
 if TYPE_CHECKING:
     from services.chassis.inbox import Delivery
 
+M = TypeVar("M")
+
 
 class UnitOfWork:
     """What a use case works with."""
@@ -41,6 +43,7 @@ class UnitOfWork:
         self.epoch = foundation.settings.epoch
         self.clock = BusinessClock(session, movable=foundation.settings.mode != "production")
         self.emitted = 0
+        self._unsaid: list[outbox.Row] = []
         self.deliveries: Sequence[Delivery] = ()
         """In a reaction: the envelopes of the events at hand, in the same order."""
 
@@ -57,18 +60,52 @@ class UnitOfWork:
         return machine_now()
 
     def emit(self, *events: Event, bulk: bool = False) -> list[uuid.UUID]:
-        """Write events into the outbox of this transaction; returns their ids.
+        """Say events with this transaction; returns their ids.
 
         ``bulk`` marks events of mass work (an import, a cycle): the relay lets others go first.
         """
         return self.emit_all(events, bulk=bulk)
 
     def emit_all(self, events: Iterable[Event], *, bulk: bool = True) -> list[uuid.UUID]:
-        """As ``emit`` for many events: set-based, consumes an iterator in chunks."""
+        """As ``emit`` for many events: consumes an iterator, writes a page at a time.
+
+        Not within a savepoint, which may be taken back alone (``RuntimeError``).
+        """
+        if self.session.in_nested_transaction():
+            raise RuntimeError("an event within a savepoint")
         self.session.flush()
-        ids = outbox.record(self.session, events, bulk=bulk, traceparent=current_traceparent())
+        ids: list[uuid.UUID] = []
+        for row in outbox.rows(events, bulk=bulk, traceparent=current_traceparent()):
+            self._unsaid.append(row)
+            ids.append(row["event_id"])
+            if len(self._unsaid) == outbox.PAGE:
+                self.say()
         self.emitted += len(ids)
         return ids
+
+    def say(self) -> None:
+        """Write what was emitted into the outbox; the end of the unit of work does it too.
+
+        So all that a request says, from whichever module, is one statement.
+        """
+        if self._unsaid:
+            outbox.record(self.session, self._unsaid)
+            self._unsaid = []
+
+    def by_id(self, model: type[M], ids: Iterable[Any]) -> dict[Any, M]:
+        """Rows by their primary key: those this unit of work already has, and one query for the
+        rest. What does not exist is left out.
+        """
+        wanted, found = set(ids), dict[Any, M]()
+        for each in wanted:
+            row = self.session.identity_map.get(self.session.identity_key(model, each))
+            if row is not None and not inspect(row).expired:
+                found[each] = row
+        if missing := wanted - found.keys():
+            (key,) = inspect(model).primary_key
+            for row in self.session.scalars(select(model).where(key.in_(missing))):
+                found[inspect(row).identity[0]] = row
+        return found
 
     def audit(self, action: str, subject_type: str, subject_id: object, **detail: Any) -> None:
         """Note in the audit log what this actor did or looked at."""
@@ -117,5 +154,6 @@ class Foundation:
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             uow = UnitOfWork(self, session, actor)
             yield uow
+            uow.say()
         if uow.emitted:
             self.wake.set()

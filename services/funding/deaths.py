@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.chassis.uow import UnitOfWork
@@ -308,7 +308,10 @@ def _pull_payments(uow: UnitOfWork, person_id: uuid.UUID, changed: Sequence[uuid
 
 
 def _reopen(uow: UnitOfWork, event: PersonDeathRevoked) -> None:
-    """What the death ended goes on as if it had not been told; other deaths are taken anew."""
+    """What the death ended goes on as if it had not been told; other deaths are taken anew.
+
+    Where somebody decided anew in between, it goes on until that decision takes effect.
+    """
     session = uow.session
     cause = death_cause(event.revokes)
     again = death_cause(event.source_event_id)
@@ -332,10 +335,12 @@ def _reopen(uow: UnitOfWork, event: PersonDeathRevoked) -> None:
         month = max(shift(coverage.last_month, 1), entitlement.from_month)
         others = _other_deaths(uow, entitlement.id, event.person_id)
         told = {cause, *(death_cause(other.source_event_id) for other in others)}
-        if entitlement.state != "active" and entitlement.end_cause not in told:
-            # A decision ended it since: what the person is owed now, the review decides (cases).
+        until = _decided_until(uow, entitlement, month, told)
+        if until is not None:
+            # What the person is owed from that decision on, the review decides (cases).
             uow.audit("revocation_left_to_review", "entitlement", entitlement.id)
-            continue
+            if until < month or others:
+                continue
         before = _term_before(uow, entitlement.id, month, told)
         shares = session.execute(
             select(ShareRow.person_id, ShareRow.fen).where(ShareRow.term_id == before.id)
@@ -352,7 +357,12 @@ def _reopen(uow: UnitOfWork, event: PersonDeathRevoked) -> None:
                 "working": before.working,
                 "shares": {str(person): fen for person, fen in shares},
             },
+            until=until,
         )
+        pairs |= set(terms.pairs_of(uow, [entitlement.id]))
+        if until is not None:
+            coverage.last_month, coverage.end_cause = until, again
+            continue
         coverage.active, coverage.last_month, coverage.end_cause = True, None, None
         if entitlement.end_cause in told:
             uow.emit(
@@ -374,7 +384,6 @@ def _reopen(uow: UnitOfWork, event: PersonDeathRevoked) -> None:
         for other in others:
             _lose_member(uow, entitlement, other, death_cause(other.source_event_id))
         session.flush()
-        pairs |= set(terms.pairs_of(uow, [entitlement.id]))
         uow.emit(
             EntitlementGranted(
                 entitlement_id=entitlement.id,
@@ -419,6 +428,23 @@ def _term_before(
         .order_by(TermRow.from_month.desc(), TermRow.id.desc())
         .limit(1)
     ).one()
+
+
+def _decided_until(
+    uow: UnitOfWork, entitlement: EntitlementRow, month: Month, told: Collection[str]
+) -> Month | None:
+    """The last month before a decision changed or ended what these deaths left; else ``None``."""
+    if entitlement.state != "active" and entitlement.end_cause not in told:
+        return entitlement.last_month or shift(month, -1)
+    decided: Month | None = uow.session.scalar(
+        select(func.min(TermRow.from_month)).where(
+            TermRow.entitlement_id == entitlement.id,
+            TermRow.cause.not_in(told),
+            TermRow.from_month >= month,
+            TermRow.to_month.is_(None) | (TermRow.to_month >= TermRow.from_month),
+        )
+    )
+    return shift(decided, -1) if decided else None
 
 
 def _cancel_recoveries(uow: UnitOfWork, cause: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import insert, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.chassis.uow import UnitOfWork
@@ -32,14 +32,23 @@ Pair = tuple[uuid.UUID, str]
 
 
 def replace_from(
-    uow: UnitOfWork, entitlement_id: uuid.UUID, month: Month, new: Mapping[str, Any] | None
+    uow: UnitOfWork,
+    entitlement_id: uuid.UUID,
+    month: Month,
+    new: Mapping[str, Any] | None,
+    *,
+    until: Month | None = None,
 ) -> None:
-    """End the terms of an entitlement before ``month``; begin ``new`` (term values with shares)."""
+    """End the terms of an entitlement before ``month``; begin ``new`` (term values with shares).
+
+    With ``until`` the new term ends with that month, and terms that begin later stand.
+    """
     uow.session.execute(
         update(TermRow)
         .where(
             TermRow.entitlement_id == entitlement_id,
             (TermRow.to_month.is_(None)) | (TermRow.to_month >= month),
+            TermRow.from_month <= until if until else true(),
         )
         .values(to_month=shift(month, -1))
     )
@@ -49,7 +58,7 @@ def replace_from(
     values = {key: value for key, value in new.items() if key != "shares"}
     uow.session.execute(
         insert(TermRow).values(
-            id=term_id, entitlement_id=entitlement_id, from_month=month, to_month=None, **values
+            id=term_id, entitlement_id=entitlement_id, from_month=month, to_month=until, **values
         )
     )
     uow.session.execute(

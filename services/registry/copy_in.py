@@ -84,6 +84,7 @@ def copy_lines(session: Session, table: str, columns: Sequence[str], written: It
 
 def copy_events(uow: UnitOfWork, events: Iterable[Event]) -> None:
     """Into the outbox by COPY, on the bulk lane. No field but the body can need escaping."""
+    uow.say()  # what was said before comes before
     traceparent = current_traceparent()
     lines = (
         f"{row['event_id'].hex}\t{row['type']}\t{row['exchange']}\t{row['routing_key']}"

@@ -98,10 +98,7 @@ def gazetteer(uow: UnitOfWork) -> Gazetteer:
 
 def named(uow: UnitOfWork, codes: Iterable[str]) -> dict[str, str]:
     """Code → short name."""
-    rows = uow.session.execute(
-        select(Division.code, Division.short_name).where(Division.code.in_(set(codes)))
-    )
-    return dict(rows.all())
+    return {code: place.short_name for code, place in uow.by_id(Division, codes).items()}
 
 
 def village(uow: UnitOfWork, code: str) -> Division:

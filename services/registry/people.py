@@ -57,7 +57,8 @@ def register(uow: UnitOfWork, command: RegisterHousehold) -> HouseholdView:
     people = [_register(uow, household, member, officer) for member in command.members]
     head = next(person for person in people if person.is_head)
     household.head_person_id = household.payee_person_id = head.id
-    _tell_of_new(uow, household, people)
+    uow.emit(announcements.household_state(uow, household, members=len(people)))
+    _tell_of_new(uow, people)
     uow.audit("household.registered", "household", household.id, members=len(people))
     deaths.match_waiting(uow, people)
     return queries.household_view(uow, household)
@@ -78,7 +79,8 @@ def add_member(uow: UnitOfWork, command: AddMember) -> PersonView:
         officer = responsibility.officer_of(uow, household.division)
     person = _register(uow, household, command.member, officer)
     household.version += 1
-    _tell_of_new(uow, household, [person])
+    uow.emit(announcements.household_recorded(uow, household))
+    _tell_of_new(uow, [person])
     uow.audit(
         "person.added", "person", person.id, household=household.number, reason=command.reason
     )
@@ -222,15 +224,14 @@ def _register(uow: UnitOfWork, household: Household, member: NewMember, officer:
     return person
 
 
-def _tell_of_new(uow: UnitOfWork, household: Household, people: Sequence[Person]) -> None:
+def _tell_of_new(uow: UnitOfWork, people: Sequence[Person]) -> None:
     responsibility.begin(uow, people, "登记建档")
-    uow.emit(announcements.household_recorded(uow, household))
     uow.emit(*announcements.people_recorded(uow, people))
     uow.emit(
         *(
             PersonRegistered(
                 person_id=person.id,
-                household_id=household.id,
+                household_id=person.household_id,
                 division=person.division,
                 registered_on=person.registered_on,
             )

@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import psycopg2
@@ -117,9 +118,11 @@ def fill(url: str, first: int, how_many: int) -> float:
     made = engine(url)
     with Session(made) as session:
         readings = (source.reading(first + number) for number in range(how_many))
-        outbox.record(
-            session, readings, bulk=True, traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+        rows = outbox.rows(
+            readings, bulk=True, traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01"
         )
+        while page := list(islice(rows, outbox.PAGE)):
+            outbox.record(session, page)
         moment = time.monotonic()
         session.commit()
     made.dispose()

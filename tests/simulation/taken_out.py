@@ -29,10 +29,11 @@ def outbox_transaction() -> None:
     """Events are written, and committed, apart from the change they tell of."""
 
     def emit_all(self: UnitOfWork, events: Iterable[Any], *, bulk: bool = True) -> list[Any]:
+        said = list(outbox.rows(events, bulk=bulk, traceparent=None))
         with Session(self.session.get_bind()) as apart, apart.begin():
-            ids = outbox.record(apart, events, bulk=bulk, traceparent=None)
-        self.emitted += len(ids)
-        return ids
+            outbox.record(apart, said)
+        self.emitted += len(said)
+        return [row["event_id"] for row in said]
 
     UnitOfWork.emit_all = emit_all  # type: ignore[method-assign]
 

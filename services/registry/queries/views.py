@@ -28,24 +28,13 @@ def person_views(uow: UnitOfWork, people: Sequence[Person]) -> list[PersonView]:
     uow.session.flush()
     categories = announcements.current_categories(uow, [person.id for person in people])
     names = divisions.named(uow, (person.division for person in people))
-    officers = {
-        row.id: row
-        for row in uow.session.scalars(
-            select(Staff).where(Staff.id.in_({person.officer_id for person in people}))
-        )
-    }
-    numbers = dict(
-        uow.session.execute(
-            select(Household.id, Household.number).where(
-                Household.id.in_({person.household_id for person in people})
-            )
-        ).all()
-    )
+    officers = uow.by_id(Staff, (person.officer_id for person in people))
+    households = uow.by_id(Household, (person.household_id for person in people))
     return [
         PersonView(
             person_id=person.id,
             household_id=person.household_id,
-            household_no=numbers[person.household_id],
+            household_no=households[person.household_id].number,
             division=person.division,
             division_name=names.get(person.division, person.division),
             name=person.name,

@@ -17,6 +17,7 @@ from services.chassis import files
 from services.contracts.actors import Actor, Role
 from services.contracts.commands import funding as c
 from services.contracts.errors import Conflict, Invalid
+from services.contracts.events.cases import BenefitGranted
 from services.contracts.events.registry import HouseholdRecorded, PersonDeathRevoked, PersonDied
 from services.contracts.ids import new_id
 from services.funding import (
@@ -317,6 +318,42 @@ def test_a_revoked_death_does_not_undo_a_decision(office: Office) -> None:
         )
     assert (view.state, active, said) == ("ended", 0, 1)
     assert office.compute(office.open("2026-11").batch_no).computed_fen == 0
+
+
+@pytest.mark.parametrize("outcome", ["changed", "ended"])
+def test_a_revoked_death_pays_until_a_decision_took_effect(office: Office, outcome: str) -> None:
+    """A review decided for December on while a member counted as dead: the revocation gives the
+    household its November, and leaves December and what follows as decided."""
+    office.money()
+    home = office.household(2)
+    office.grant(home, "rural_dibao", fen=50_000)
+    event_id = office.dies(home, home.people[1], BEFORE_THE_MONTH)
+    changed = {
+        "benefits": (
+            BenefitGranted(
+                benefit="rural_dibao",
+                payee_person_id=home.head,
+                covered_person_ids=(home.head,),
+                from_month=date(2026, 12, 1),
+                amount_fen=31_000,
+            ),
+        )
+    }
+    office.decide(
+        household=home,
+        basis="review",
+        outcome=outcome,
+        decided_on=date(2026, 11, 20),
+        **(changed if outcome == "changed" else {}),
+    )
+    revoke(office, home, event_id, person=home.people[1])
+    november = office.compute(office.open("2026-11").batch_no)
+    assert november.computed_fen == 50_000
+    december = office.compute(office.open("2026-12").batch_no)
+    assert december.computed_fen == (31_000 if outcome == "changed" else 0)
+    with office.uow(CLERK) as uow:
+        active = uow.session.scalars(text("SELECT person_id FROM coverage WHERE active")).all()
+    assert list(active) == ([home.head] if outcome == "changed" else [])
 
 
 def test_death_and_revocation_in_any_order_end_the_same(office: Office) -> None:
