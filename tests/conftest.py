@@ -1,5 +1,7 @@
 """Fixtures every test may use, and what no test process may be."""
 
+from services.chassis import loading  # isort: skip
+
 from collections import defaultdict
 from pathlib import Path
 
@@ -12,9 +14,13 @@ pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.services"]
 
 
 def pytest_collection_finish() -> None:
-    """Eventlet's patches belong into services: in a test process they stop pytest's own workers."""
+    """Everything is loaded.
+
+    Eventlet's patches belong into services: in a test process they stop pytest's own workers.
+    """
     patched = [name for name, done in patcher.already_patched.items() if done]
     assert not patched, f"a test module imports what patches the process: {patched}"
+    loading.done()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,6 +6,8 @@ eventlet.
 
 from __future__ import annotations
 
+from services.chassis import loading  # isort: skip
+
 import functools
 import json
 import os
@@ -26,6 +28,7 @@ def main(service: str, method: str) -> int:
     body, context = json.load(sys.stdin)
     endpoint = getattr(cls, method).endpoint
     use_case = functools.partial(getattr(cls, method).__wrapped__, cls())
+    loading.done()
     foundation = Foundation.build(Settings.from_env(cls.name))
     answer = endpoint.answer(foundation, use_case, body, context, home=None, in_post=cls.in_post)
     json.dump(answer, answers, default=str)

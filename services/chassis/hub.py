@@ -13,6 +13,7 @@ import atexit
 import os
 import signal
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import eventlet
@@ -42,14 +43,15 @@ class HubWatch:
         """Tick, measure, and tell of what held the loop."""
         signal.signal(signal.SIGALRM, self._note)
         atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)  # unhandled it would kill us
-        waited = _processor_wait_s()
+        wait_s = _processor_wait()
+        waited = wait_s()
         while True:
             due = time.monotonic() + TICK_S
             computed = time.thread_time()
             signal.setitimer(signal.ITIMER_REAL, LIMIT_S + TICK_S)
             eventlet.sleep(TICK_S)
             lag = max(0.0, time.monotonic() - due)
-            before, waited = waited, _processor_wait_s()
+            before, waited = waited, wait_s()
             self._lag.observe(lag)
             held = lag - (waited - before)
             if held > LIMIT_S:
@@ -78,13 +80,12 @@ def _frames(frame: FrameType | None) -> list[str]:
     return found
 
 
-def _processor_wait_s() -> float:
-    """How long this thread has stood ready without a processor; 0 where the kernel keeps no count.
-
-    On a busy machine that is most of the lag, and nobody's fault in here.
+def _processor_wait() -> Callable[[], float]:
+    """Tells how many seconds this thread has stood ready without a processor; 0 where the kernel
+    keeps no count. On a busy machine that is most of the lag, and nobody's fault in here.
     """
     try:
-        with open("/proc/thread-self/schedstat", encoding="ascii") as file:  # noqa: PTH123
-            return int(file.read().split()[1]) / 1e9
+        file = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
     except OSError:
-        return 0.0
+        return lambda: 0.0
+    return lambda: int(os.pread(file, 100, 0).split()[1]) / 1e9

@@ -3,6 +3,8 @@
 nameko's own command line needs ``pkg_resources``; this is all it would do for us.
 """
 
+from services.chassis import loading  # isort: skip
+
 import eventlet
 
 eventlet.monkey_patch()  # before anything else is imported
@@ -66,6 +68,7 @@ def main(name: str) -> int:
         running = container(name, settings)
         signal.signal(signal.SIGTERM, lambda *_: eventlet.spawn_n(drain, running))
         signal.signal(signal.SIGINT, lambda *_: eventlet.spawn_n(drain, running))
+        loading.done()
         running.start()
     except (SettingsError, schema.WrongSchema) as error:
         log.error("service_refuses_to_start", reason=str(error))

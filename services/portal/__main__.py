@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from services.chassis import loading  # isort: skip
+
 import sys
 from contextlib import nullcontext
 
@@ -27,6 +29,7 @@ def main() -> int:
         log.error("service_refuses_to_start", reason=str(error))
         return REFUSED
     shown = metrics_shown(settings.metrics_address) if settings.metrics_address else nullcontext()
+    loading.done()
     try:
         with shown:
             uvicorn.run(

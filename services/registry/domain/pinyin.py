@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
+
+os.environ.setdefault("PYPINYIN_NO_PHRASES", "true")  # only single characters are looked up
 
 from pypinyin import Style, pinyin
 
