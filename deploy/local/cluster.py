@@ -12,7 +12,7 @@ import msgspec
 import psycopg2
 from psycopg2 import sql
 
-from deploy.local.accounts import Account, account
+from deploy.local.accounts import MEMORY, Account, account
 from deploy.local.ports import free_ports, keep_or_replace
 from deploy.local.programs import Program
 
@@ -57,6 +57,10 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
         """As `url`, as the owner of the tables: for migrations."""
         who = f"{owner_of(service)}:{self.owner_password}"
         return f"postgresql://{who}@{HOST}:{self.port}/{database or role_of(service)}"
+
+    @property
+    def _in_memory(self) -> bool:
+        return Path(self.home).is_relative_to(MEMORY)
 
     # -- the process -----------------------------------------------------------------------------
 
@@ -136,8 +140,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
                         sql.Identifier(database),
                         sql.Identifier(owner),
                         sql.Identifier(template or "template1"),
-                        # Copying files is several times as fast where nothing is synced to disk.
-                        sql.SQL("FILE_COPY" if self.fast else "WAL_LOG"),
+                        # In memory copying files is twice as fast, on a disk four times as slow.
+                        sql.SQL("FILE_COPY" if self._in_memory else "WAL_LOG"),
                     )
                 )
                 for statement in (

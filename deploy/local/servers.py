@@ -14,7 +14,7 @@ from types import TracebackType
 
 import msgspec
 
-from deploy.local.accounts import state_root
+from deploy.local.accounts import state_root, throwaway_root
 from deploy.local.broker import Broker
 from deploy.local.cluster import Cluster
 from deploy.local.programs import Program
@@ -43,7 +43,7 @@ class Servers(msgspec.Struct, frozen=True):
 class PrivateServers:
     """Start a broker and a cluster of our own; end them, and remove their state, at the end.
 
-    `fast=True` is for tests: nothing survives a power cut, and the end is a kill.
+    `fast=True` is for tests: they stand in memory where there is room, and the end is a kill.
     Use from the main thread: the servers end when the thread that started them does.
     """
 
@@ -69,7 +69,7 @@ class PrivateServers:
 
     def start(self) -> Servers:
         """Both at once; returns when both take clients and every service has its database."""
-        root = state_root()
+        root = throwaway_root() if self.fast else state_root()
         _sweep(root)
         self._home = root / f"run-{os.getpid()}-{secrets.token_hex(3)}"
         self._home.mkdir(mode=0o711)

@@ -66,10 +66,6 @@ def _shut_door_when_idle(folder: Path, linger: float) -> int:
         time.sleep(0.5)
 
 
-_keepers: list[subprocess.Popen[bytes]] = []
-"""Keepers outlive whoever started them: held here, since a forgotten one would be warned of."""
-
-
 def _start_keeper(folder: Path) -> None:
     with (folder / "keeper.log").open("wb") as log:
         keeper = subprocess.Popen(
@@ -80,7 +76,7 @@ def _start_keeper(folder: Path) -> None:
             stderr=log,
             start_new_session=True,
         )
-    _keepers.append(keeper)
+    keeper.returncode = 0  # it outlives whoever started it: nobody waits for its end
     assert keeper.stdout is not None
     with keeper.stdout:
         if keeper.stdout.readline() != b"ready\n":

@@ -176,9 +176,11 @@ def _first_admin(home: Path, password: str) -> None:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
-    """Zhida up, with staff in post, budgets and cash, on 28 September 2026."""
+    """Zhida up, with staff in post, budgets and cash, on 28 September 2026; down with its file,
+    so that it takes no processor from the tests that follow.
+    """
     from deploy.local.stack import Stack
 
     home = tmp_path_factory.mktemp("zhida")
