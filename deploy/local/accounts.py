@@ -11,7 +11,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 RESULTS = Path(os.environ.get("ZHIDA_HOME") or PROJECT / ".zhida").absolute()
 """Where this machine's results, configuration and logs lie; a stack is known by this folder."""
 
-MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of ours in it, see `throwaway_root`)
+MEMORY = Path("/dev/shm")  # noqa: S108 (see `throwaway_root`)
 ROOM_IN_MEMORY = 6 << 30
 """Bytes: what a run of all tests takes at most, twice."""
 
