@@ -5,6 +5,7 @@ Both are computed and checked in one run, one right after the other, so that onl
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from deploy.local import PrivateServers
@@ -17,7 +18,7 @@ def measure() -> dict[str, dict[str, Any]]:
     """How much dearer one person is among 1,100,000 than among 110,000."""
     with (
         PrivateServers() as servers,
-        city(servers, "bench_province", PEOPLE * GROWN) as province,
+        city(servers, "bench_province", PEOPLE * GROWN, hands=os.cpu_count() or 1) as province,
         city(servers, "bench_city", PEOPLE) as office,
     ):
         seconds, people = cycle(office)

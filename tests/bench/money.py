@@ -7,6 +7,7 @@ gives, each one transaction on a durable database.
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -174,12 +175,34 @@ def cycle(office: Office) -> tuple[float, int]:
     return computed + checked, view.people
 
 
+def settle_together(office: Office, foundation: Foundation, people: int, hands: int) -> None:
+    """As ``settle_city`` with so many processes: a province takes long to come in."""
+
+    def bring(hand: int) -> None:
+        foundation.engine.dispose(close=False)  # the parent's connections are its own
+        office.serial = (hand + 1) * people
+        settle_city(office, people // hands)
+
+    fork = multiprocessing.get_context("fork")
+    workers = [fork.Process(target=bring, args=(hand,)) for hand in range(hands)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if any(worker.exitcode for worker in workers):
+        raise RuntimeError("not everybody came in")
+
+
 @contextmanager
-def city(servers: Servers, name: str, people: int) -> Iterator[Office]:
-    """Funding with a city of so many, and money enough."""
+def city(servers: Servers, name: str, people: int, *, hands: int = 1) -> Iterator[Office]:
+    """Funding with a city of so many, and money enough; ``hands`` processes bring it in."""
     office, foundation = office_of(servers, name)
     office.money(budget=10**13, cash=10**13)
-    settle_city(office, people)
+    settle_city(office, BATCH)  # the policies stand before many use them
+    if hands == 1:
+        settle_city(office, people - BATCH)
+    else:
+        settle_together(office, foundation, people - BATCH, hands)
     _analyze(servers, name)
     try:
         yield office
