@@ -1,4 +1,4 @@
-"""People at work while things break: a window, urgent aid, a bureau, and a month's payments.
+"""People at work while things break: a window, urgent aid, an auditor, a bureau, a month's pay.
 
 Everybody is patient as a person is: a request that is not answered is sent again with the same
 idempotency key until it is. What was answered is remembered; the invariants look for it.
@@ -32,7 +32,7 @@ from services.cli import sample_roster
 from services.cli.demo import cast, evidence, money
 from services.cli.demo.story import SAMPLE
 from services.cli.demo.world import Desk, World
-from services.contracts.commands import cases, funding
+from services.contracts.commands import cases, funding, notify
 from services.contracts.commands.common import SetClock
 from services.contracts.commands.registry import (
     FindByIdentity,
@@ -224,6 +224,7 @@ class Load:
         self._run(self._window)
         self._run(self._window)
         self._run(self._urgent_aid)
+        self._run(self._audit)
         for _ in range(deaths):
             self._run(self._death)
         if month is not None:
@@ -288,6 +289,13 @@ class Load:
         while not self._stop.is_set():
             self.register()
             self._stop.wait(self._rng.uniform(0.0, 0.1))
+
+    def _audit(self) -> None:
+        """Each look is audited, sealed and anchored with the others: so notify, which else says
+        next to nothing, publishes too.
+        """
+        while not self._stop.wait(1.0):
+            self.town["auditor"].ask(notify.ListLetters())
 
     def _urgent_aid(self) -> None:
         while not self._stop.wait(0.5):

@@ -230,6 +230,7 @@ class Stage:
             "HEALTH_ADDRESS": f"127.0.0.1:{self.stack.ports[name]}",
             "EVENT_RETRY_STEPS": RETRY_STEPS,
             "TOPOLOGY_CHECK_S": "2",
+            "AUDIT_ANCHOR_S": "2",
             "CHAOS_ORDERS": str(self.orders),
             "CHAOS_UNCURED": self.uncured,
         }
