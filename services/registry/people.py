@@ -275,7 +275,11 @@ def _free_number(uow: UnitOfWork, given: str | None, village: str) -> str:
         text("SELECT pg_advisory_xact_lock(hashtext(:key))"), {"key": f"household:{village}"}
     )
     last = uow.session.scalar(
-        select(func.max(Household.number)).where(Household.number.like(f"{village}____"))
+        select(func.max(Household.number)).where(
+            Household.number.between(f"{village}0000", f"{village}9999"),
+            func.length(Household.number) == len(village) + 4,
+            Household.removed.is_(False),
+        )
     )
     return f"{village}{int(last[12:]) + 1 if last and last[12:].isdigit() else 1:04d}"
 
