@@ -17,7 +17,7 @@ from services.chassis.uow import UnitOfWork
 from services.contracts.events.base import Audience, Event, event
 
 TYPE = "gauge.read.v1"
-EXCHANGE = "gauge.internal"
+EXCHANGE = "copies.internal"
 DIVISION = "421083108007"
 ROUTING_KEY = "gauge.read.v1.42.10.83.108.007"
 
