@@ -13,7 +13,7 @@ RESULTS = Path(os.environ.get("ZHIDA_HOME") or PROJECT / ".zhida").absolute()
 
 MEMORY = Path("/dev/shm")  # noqa: S108 (see `throwaway_root`)
 ROOM_IN_MEMORY = 6 << 30
-"""Bytes: what a run of all tests takes at most, twice."""
+"""Bytes that must be free: PostgreSQL's log alone may grow to two gigabytes."""
 
 
 @dataclass(frozen=True)

@@ -433,10 +433,8 @@ def _term_before(
 def _decided_until(
     uow: UnitOfWork, entitlement: EntitlementRow, month: Month, told: Collection[str]
 ) -> Month | None:
-    """The last month before a decision changed or ended what these deaths left; else ``None``."""
-    if entitlement.state != "active" and entitlement.end_cause not in told:
-        return entitlement.last_month or shift(month, -1)
-    decided: Month | None = uow.session.scalar(
+    """The last month before a decision first changed or ended what these deaths left."""
+    changed: Month | None = uow.session.scalar(
         select(func.min(TermRow.from_month)).where(
             TermRow.entitlement_id == entitlement.id,
             TermRow.cause.not_in(told),
@@ -444,7 +442,10 @@ def _decided_until(
             TermRow.to_month.is_(None) | (TermRow.to_month >= TermRow.from_month),
         )
     )
-    return shift(decided, -1) if decided else None
+    ends = [shift(changed, -1)] if changed else []
+    if entitlement.state != "active" and entitlement.end_cause not in told:
+        ends.append(entitlement.last_month or shift(month, -1))
+    return min(ends, default=None)
 
 
 def _cancel_recoveries(uow: UnitOfWork, cause: str) -> None:

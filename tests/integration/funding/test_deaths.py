@@ -320,40 +320,41 @@ def test_a_revoked_death_does_not_undo_a_decision(office: Office) -> None:
     assert office.compute(office.open("2026-11").batch_no).computed_fen == 0
 
 
-@pytest.mark.parametrize("outcome", ["changed", "ended"])
-def test_a_revoked_death_pays_until_a_decision_took_effect(office: Office, outcome: str) -> None:
+@pytest.mark.parametrize(
+    ("outcomes", "december_fen"),
+    [(["changed"], 31_000), (["ended"], 0), (["changed", "ended"], 31_000)],
+)
+def test_a_revoked_death_pays_until_a_decision_took_effect(
+    office: Office, outcomes: list[str], december_fen: int
+) -> None:
     """A review decided for December on while a member counted as dead: the revocation gives the
-    household its November, and leaves December and what follows as decided."""
+    household its November, and leaves December and what follows as decided; also where another
+    review has ended the benefit since."""
     office.money()
     home = office.household(2)
     office.grant(home, "rural_dibao", fen=50_000)
     event_id = office.dies(home, home.people[1], BEFORE_THE_MONTH)
-    changed = {
-        "benefits": (
-            BenefitGranted(
-                benefit="rural_dibao",
-                payee_person_id=home.head,
-                covered_person_ids=(home.head,),
-                from_month=date(2026, 12, 1),
-                amount_fen=31_000,
-            ),
-        )
-    }
-    office.decide(
-        household=home,
-        basis="review",
-        outcome=outcome,
-        decided_on=date(2026, 11, 20),
-        **(changed if outcome == "changed" else {}),
+    december_on = BenefitGranted(
+        benefit="rural_dibao",
+        payee_person_id=home.head,
+        covered_person_ids=(home.head,),
+        from_month=date(2026, 12, 1),
+        amount_fen=31_000,
     )
+    for outcome, day in zip(outcomes, (date(2026, 11, 20), date(2026, 12, 20)), strict=False):
+        benefits = (december_on,) if outcome == "changed" else ()
+        office.decide(
+            household=home, basis="review", outcome=outcome, decided_on=day, benefits=benefits
+        )
     revoke(office, home, event_id, person=home.people[1])
-    november = office.compute(office.open("2026-11").batch_no)
-    assert november.computed_fen == 50_000
-    december = office.compute(office.open("2026-12").batch_no)
-    assert december.computed_fen == (31_000 if outcome == "changed" else 0)
+    office.today = date(2026, 12, 21)
+    months = ("2026-11", "2026-12", "2027-01")
+    computed = [office.compute(office.open(month).batch_no).computed_fen for month in months]
+    january_fen = 0 if "ended" in outcomes else 31_000
+    assert computed == [50_000, december_fen, january_fen]
     with office.uow(CLERK) as uow:
         active = uow.session.scalars(text("SELECT person_id FROM coverage WHERE active")).all()
-    assert list(active) == ([home.head] if outcome == "changed" else [])
+    assert list(active) == ([] if "ended" in outcomes else [home.head])
 
 
 def test_death_and_revocation_in_any_order_end_the_same(office: Office) -> None:
