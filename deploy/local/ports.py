@@ -5,13 +5,18 @@ outgoing connection while its server restarts, even by a client connecting to it
 """
 
 import contextlib
+import os
 import random
 import socket
+from collections import deque
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
 LOWEST = 20_000
+REMEMBERED = 64
+_chosen: deque[int] = deque()
+"""Marks (open files) on the ports chosen last: between the choice and the server's start nobody listens yet."""
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
@@ -26,13 +31,30 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different free ports, at random, so that two stacks starting at once rarely meet."""
+    """`count` different free ports; no other call chooses them too before their servers stand."""
     candidates = list(range(LOWEST, _ephemeral_start()))
     random.shuffle(candidates)
-    found = list(islice(filter(is_free, candidates), count))
+    found = list(islice((port for port in candidates if is_free(port) and _choose(port)), count))
     if len(found) < count:
         raise OSError("本机没有空闲端口")
     return found
+
+
+def _choose(port: int) -> bool:
+    """Mark a port, for all processes of this machine, by a name only one socket can have.
+
+    The mark is gone when this process ends, or has chosen as many others as are remembered.
+    """
+    mark = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        mark.bind(f"\0zhida-port-{port}")
+    except OSError:
+        mark.close()
+        return False
+    _chosen.append(mark.detach())
+    if len(_chosen) > REMEMBERED:
+        os.close(_chosen.popleft())
+    return True
 
 
 def keep_or_replace(ports: Mapping[str, int]) -> dict[str, int]:

@@ -13,7 +13,7 @@ import amqp
 import psycopg2
 import pytest
 
-from deploy.local import Servers
+from deploy.local import Servers, ports
 from deploy.local.ports import free_ports, is_held_by, is_open, keep_or_replace, next_free
 from deploy.local.shared import shared_servers
 
@@ -153,6 +153,23 @@ def test_ports_keep_out_of_the_range_of_outgoing_connections() -> None:
     """A restarting server cannot lose its port to somebody's outgoing connection."""
     first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     assert all(port < first_outgoing for port in free_ports(50))
+
+
+def test_a_port_is_chosen_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else gets a port between its choice and its server's start: not the next call, not
+    another process of this machine."""
+    first = python(
+        "from deploy.local import ports as p; p.LOWEST = 20_100; p._ephemeral_start = lambda: 20_140;"
+        "print(*p.free_ports(12), flush=True); import time; time.sleep(60)"
+    )
+    assert first.stdout is not None
+    chosen = [int(port) for port in first.stdout.readline().split()]
+    monkeypatch.setattr(ports, "LOWEST", 20_100)
+    monkeypatch.setattr(ports, "_ephemeral_start", lambda: 20_140)
+    chosen += free_ports(12) + free_ports(12)
+    first.kill()
+    first.communicate()
+    assert len(set(chosen)) == 36
 
 
 def test_a_port_is_known_by_the_process_that_holds_it() -> None:
