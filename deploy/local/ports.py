@@ -16,7 +16,7 @@ from pathlib import Path
 LOWEST = 20_000
 REMEMBERED = 64
 _chosen: deque[int] = deque()
-"""Marks (open files) on the ports chosen last: between the choice and the server's start nobody listens yet."""
+"""Open files that mark the ports chosen last: nobody listens there before their servers stand."""
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:

@@ -159,7 +159,8 @@ def test_a_port_is_chosen_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else gets a port between its choice and its server's start: not the next call, not
     another process of this machine."""
     first = python(
-        "from deploy.local import ports as p; p.LOWEST = 20_100; p._ephemeral_start = lambda: 20_140;"
+        "from deploy.local import ports as p;"
+        "p.LOWEST = 20_100; p._ephemeral_start = lambda: 20_140;"
         "print(*p.free_ports(12), flush=True); import time; time.sleep(60)"
     )
     assert first.stdout is not None
