@@ -9,9 +9,10 @@ the start: a series that springs up at one has never increased.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from importlib.metadata import version
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+from services import __version__
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -21,7 +22,7 @@ _DELAY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 _LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 BUILD = Gauge("zhida_build_info", "1; the version that runs.", ["version"])
-BUILD.labels(version("zhida")).set(1)
+BUILD.labels(__version__).set(1)
 SCHEMA = Gauge(
     "zhida_schema_info", "1; the migration the database stands on.", ["service", "revision"]
 )

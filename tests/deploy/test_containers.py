@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -75,6 +77,33 @@ def test_the_context_holds_what_is_copied_and_no_secrets() -> None:
     assert {path for path in copied if path not in let_in} == {"deploy/uv.requirements.txt"}
     assert let_in <= copied
     assert "deploy/compose" in lines[lines.index("!deploy") :]
+
+
+def test_every_role_starts_with_what_the_image_holds() -> None:
+    """The project is copied there, not installed: no metadata of its own, no tests beside it."""
+    roles = [f"services.{name}.service" for name in NAMES]
+    roles += ["services.chassis.runner", "services.chassis.migrate", "services.cli"]
+    roles += ["services.portal.app"]
+    code = """
+import importlib, importlib.metadata as metadata, sys
+found = metadata.Distribution.from_name
+def from_name(name):
+    if name == "zhida":
+        raise metadata.PackageNotFoundError(name)
+    return found(name)
+metadata.Distribution.from_name = from_name
+sys.modules["tests"] = None
+for role in sys.argv[1:]:
+    importlib.import_module(role)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, *roles],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_compose_runs_every_process_and_no_other_image_of_ours() -> None:
