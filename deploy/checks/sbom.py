@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import runpy
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,9 +70,9 @@ def main() -> int:
     pypi = len(bom.components)
     for component in from_debian(given.image):
         bom.components.add(component)
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    version = runpy.run_path(str(PROJECT / "services" / "__init__.py"))["__version__"]
     bom.metadata.component = Component(
-        type=ComponentType.CONTAINER, name=given.image, version=project["version"], bom_ref="image"
+        type=ComponentType.CONTAINER, name=given.image, version=version, bom_ref="image"
     )
     bom.register_dependency(bom.metadata.component, bom.components)
     text = JsonV1Dot6(bom).output_as_string(indent=1)
