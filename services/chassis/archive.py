@@ -11,12 +11,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import amqp
 from kombu import Connection
-from sqlalchemy import select, text, update
+from sqlalchemy import ColumnElement, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -44,6 +45,9 @@ _READ_PATIENCE_S = 30.0
 Beat = Callable[[], None]
 """Called now and then in long work: the caller shows that it lives."""
 
+TakeIn = Callable[[list[amqp.Message]], None]
+"""Applies messages of an archive as if the queue had handed them out."""
+
 
 class Upkeep:
     """Looks after one work queue, at every connect and then every ten seconds."""
@@ -64,16 +68,24 @@ class Upkeep:
         self._siblings = siblings
         self._is_projection = is_projection
         self._actor = system_actor(foundation.settings.service)
+        self._lack_is_ours = False
+        """Whether it was this process that noted what the queue lacks, so that it did not die."""
         self._refills = metrics.QUEUE_REFILLS.labels(foundation.settings.service, queue.name)
 
-    def look(self, connection: Connection, beat: Beat) -> None:
-        """Declare what should stand; refill what should hold more.
+    def look(self, connection: Connection, beat: Beat, take_in: TakeIn) -> None:
+        """Declare what should stand; take from the archives what should have arrived.
+
+        One replica does so at a time, and has the events take effect as it reads them. Should it
+        die over that, one of them may be the cause: whoever comes next copies them into the queue,
+        where the broker counts how often each is handed out. So does everybody with what bureaus
+        say, since the door stands behind the queue.
 
         Raises database errors, ``OSError``, ``amqp.AMQPError`` or ``NotConfirmed``: then nothing
         is marked as done and the next look begins again.
         """
         lasting = [name for name in self.queue.all_names() if name != self.queue.dead]
-        stood = all(topology.exists(connection, name) for name in lasting)
+        if not all(topology.exists(connection, name) for name in lasting):
+            self._note_lacking()  # before it stands again, and is taken for whole
         with connection.channel() as channel:
             topology.declare_queue(
                 channel,
@@ -83,26 +95,32 @@ class Upkeep:
             waiting = channel.queue_declare(self.queue.name, passive=True).message_count
         published = arrivals.published_by(connection, arrivals.producers_of(self.queue))
         with self._foundation.begin(self._actor) as uow:
-            filled = self._filled(uow.session, published)
+            row = self._subscription(uow.session, published)
             self.arrivals.write_down(uow.session)
             gaps = [] if waiting else self.arrivals.missing(uow.session, published)
-        if filled and stood and not gaps:
+        whole = row.filled_at is None or row.refill_began_at is not None
+        if not (whole or gaps):
             return
-        only = gaps if filled and stood else None
-        count = self._refill(connection, only, beat)
-        with self._foundation.begin(self._actor) as uow:
-            self.arrivals.forgive(uow.session, gaps)
-            uow.session.execute(
-                update(SubscriptionRow)
-                .where(SubscriptionRow.queue == self.queue.name)
-                .values(filled_at=machine_now())
-            )
-        if filled:
+        with _alone(connection, f"{self.queue.name}.refilling") as alone:
+            if not alone:
+                return
+            careful = row.refill_began_at is not None and not self._lack_is_ours
+            self._note_lacking()
+            if careful or self.queue.inbound:
+                take_in = self._into_queue(connection, beat)
+            count = self._read_archives(None if whole else gaps, take_in)
+            with self._foundation.begin(self._actor) as uow:
+                self.arrivals.forgive(uow.session, gaps)
+                self._note(uow.session, filled_at=machine_now(), refill_began_at=None)
+            self._lack_is_ours = False
+        if row.filled_at is not None:
             self._refills.inc()
-        log.info("queue_refilled", queue=self.queue.name, events=count, gaps=len(gaps), stood=stood)
+        log.info(
+            "queue_refilled", queue=self.queue.name, events=count, gaps=len(gaps), careful=careful
+        )
 
-    def _filled(self, session: Session, published: dict[Series, int]) -> bool:
-        """Whether the queue has been given what the archives held when it began."""
+    def _subscription(self, session: Session, published: dict[Series, int]) -> SubscriptionRow:
+        """What is known of this subscription; begun when it is new."""
         row = session.get(SubscriptionRow, self.queue.name)
         if row is None:
             session.execute(text("LOCK TABLE subscription IN EXCLUSIVE MODE"))
@@ -116,11 +134,25 @@ class Upkeep:
             if not takes_all:
                 self.arrivals.begin_at(session, published)
             row = session.get_one(SubscriptionRow, self.queue.name)
-        return row.filled_at is not None
+        return row
 
-    def _refill(self, connection: Connection, only: list[Gap] | None, beat: Beat) -> int:
-        """Copy what the archives hold for the queue (or for its gaps) into it; how many events."""
-        publisher = amqp_io.ConfirmedPublisher(connection)
+    def _note_lacking(self) -> None:
+        """Note, unless that stands there already, that the queue has not all it should."""
+        with self._foundation.begin(self._actor) as uow:
+            if self._note(
+                uow.session,
+                SubscriptionRow.refill_began_at.is_(None),
+                refill_began_at=machine_now(),
+            ):
+                self._lack_is_ours = True
+
+    def _note(self, session: Session, *only: ColumnElement[bool], **values: Any) -> bool:
+        ours = SubscriptionRow.queue == self.queue.name
+        noted = update(SubscriptionRow).where(ours, *only).values(values)
+        return session.scalar(noted.returning(SubscriptionRow.queue)) is not None
+
+    def _read_archives(self, only: list[Gap] | None, take_in: TakeIn) -> int:
+        """Hand over what the archives hold for the queue (or for its gaps); how many events."""
         since = datetime.now(UTC) - REFILL_WINDOW
         uri = self._foundation.settings.amqp_uri
         wanted = {gap.series.exchange for gap in only} if only is not None else None
@@ -131,15 +163,40 @@ class Upkeep:
             keys = [key for bound, key in self.queue.bindings() if bound == exchange]
             for chunk in read_stream(uri, topology.archive(exchange), since):
                 copies = [
-                    (_copy(message, **{ORIGIN_EXCHANGE: exchange}), "", self.queue.name)
+                    _copy(message, **{ORIGIN_EXCHANGE: exchange})
                     for message in chunk
                     if _belongs(message, exchange, keys, only)
                 ]
-                if copies and len(publisher.publish(copies)) < len(copies):
-                    raise amqp_io.NotConfirmed("the broker refused a refill")
+                take_in(copies)
                 count += len(copies)
-                beat()
         return count
+
+    def _into_queue(self, connection: Connection, beat: Beat) -> TakeIn:
+        publisher = amqp_io.ConfirmedPublisher(connection)
+
+        def copy_in(messages: list[amqp.Message]) -> None:
+            sent = [(message, "", self.queue.name) for message in messages]
+            if sent and len(publisher.publish(sent)) < len(sent):
+                raise amqp_io.NotConfirmed("the broker refused a refill")
+            beat()
+
+        return copy_in
+
+
+@contextmanager
+def _alone(connection: Connection, name: str) -> Iterator[bool]:
+    """Whether nobody else is at it: a queue that only one connection can have, and that goes with
+    it, however that ends.
+    """
+    channel = connection.channel()
+    try:
+        channel.queue_declare(name, exclusive=True)
+    except amqp.ResourceLocked:
+        yield False
+        return
+    yield True
+    channel.queue_delete(name)
+    channel.close()
 
 
 def _belongs(
@@ -216,12 +273,14 @@ def _copy(message: amqp.Message, **headers: Any) -> amqp.Message:
             old[door.ORIGIN_KEY] = next(iter(death.get("routing-keys") or ()), "")
             if user := message.properties.get("user_id"):
                 old[door.ORIGIN_USER] = user
-    return amqp.Message(
+    copy = amqp.Message(
         body,
         delivery_mode=2,
         application_headers={**old, **headers},
         **{name: message.properties[name] for name in kept if name in message.properties},
     )
+    copy.delivery_info = {"exchange": ""}  # as one sent to the queue itself
+    return copy
 
 
 # -- dead letters -----------------------------------------------------------------------------

@@ -212,6 +212,7 @@ def create() -> None:
         "subscription",
         sa.Column("queue", sa.String(), nullable=False),
         sa.Column("filled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("refill_began_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("queue", name=op.f("pk_subscription")),
     )
     for statement in audit.guard_audit():

@@ -123,8 +123,18 @@ class _Session:
     def look(self) -> None:
         """See that the queue stands, is bound, and misses nothing."""
         upkeep = self._consumer.upkeep
-        upkeep.look(self._connection, self._beat)
+        upkeep.look(self._connection, self._beat, self._take_in)
         self._next_look = time.monotonic() + upkeep.every_s
+
+    def _take_in(self, messages: list[amqp.Message]) -> None:
+        """Apply what an archive holds for the queue."""
+        for message in messages:
+            self._consumer.upkeep.arrivals.note(message)
+        for first in range(0, len(messages), BATCH):
+            self._apply(self._decoded(messages[first : first + BATCH]))
+            if self._consumer.stopping:
+                raise ConnectionAbortedError("stopping amid a refill")
+        self._beat()
 
     def _look_when_due(self) -> None:
         """As ``look``; a database that is away only puts it off."""
@@ -210,7 +220,13 @@ class _Session:
 
     def _settle(self, batch: Sequence[amqp.Message]) -> None:
         """Apply a batch and acknowledge it; whatever cannot be applied is moved first."""
-        good = self._let_in(batch) if self._queue.inbound else self._decoded(batch)
+        self._apply(self._let_in(batch) if self._queue.inbound else self._decoded(batch))
+        self._channel.basic_ack(batch[-1].delivery_tag, multiple=True)
+        if self._queue.inbound:
+            self._rest(len(batch) / self._consumer.upkeep.inbound_rate)
+
+    def _apply(self, good: list[tuple[amqp.Message, Delivery]]) -> None:
+        """Have its effect; what fails waits out a retry step, the others do not wait for it."""
         if good and (failure := self._handle([delivery for _, delivery in good])):
             if len(good) == 1:
                 self._put_off(good[0][0], failure)
@@ -218,9 +234,6 @@ class _Session:
                 for message, delivery in good:
                     if culprit := self._handle([delivery]):
                         self._put_off(message, culprit)
-        self._channel.basic_ack(batch[-1].delivery_tag, multiple=True)
-        if self._queue.inbound:
-            self._rest(len(batch) / self._consumer.upkeep.inbound_rate)
 
     def _decoded(self, batch: Sequence[amqp.Message]) -> list[tuple[amqp.Message, Delivery]]:
         good = []

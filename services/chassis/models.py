@@ -111,15 +111,16 @@ class InboxRow(ChassisBase):
 
 
 class SubscriptionRow(ChassisBase):
-    """A subscription, and since when its queue holds all it should.
+    """A subscription, and since when it has all that the archives held for it.
 
-    Empty until what the archives hold for it has been copied into its queue.
+    ``refill_began_at`` stands while it lacks some of that, also when a process died over it.
     """
 
     __tablename__ = "subscription"
 
     queue: Mapped[str] = mapped_column(primary_key=True)
     filled_at: Mapped[datetime | None]
+    refill_began_at: Mapped[datetime | None]
 
 
 class ArrivalRow(ChassisBase):

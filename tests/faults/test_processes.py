@@ -11,12 +11,22 @@ import pytest
 
 from services.contracts.actors import Role
 from tests.chaos.faults.resources import faketime_library
-from tests.integration.chassis.bus import LATE, QUEUE, Room, eventually, noted, recorded
+from tests.integration.chassis.bus import (
+    DIVISION,
+    LATE,
+    QUEUE,
+    Room,
+    eventually,
+    message,
+    noted,
+    recorded,
+)
 from tests.integration.chassis.probe.probe import NoteThing
 
 pytestmark = [pytest.mark.timeout(300)]
 
 KILLS = 20
+KEY = f"thing.noted.v1.{DIVISION}"
 
 
 def test_twenty_kills_with_full_hands(own_room: Room) -> None:
@@ -97,6 +107,52 @@ def test_a_late_service_takes_everything_from_the_archives(own_room: Room) -> No
     eventually(lambda: own_room.rows("SELECT count(*) FROM copy") == [(800,)], 60)
     eventually(lambda: late.metric("zhida_events_applied_total") == 1600)
     assert sorted(own_room.effects()) == sorted(things)
+
+
+def test_a_reaction_added_later_begins_with_what_comes(own_room: Room) -> None:
+    """A reaction of a new version does nothing about the past: nobody gets a month's letters."""
+    first = own_room.start().until_ready()
+    past = [uuid.uuid4() for _ in range(30)]
+    own_room.emit(noted(thing) for thing in past)
+    eventually(lambda: len(own_room.effects()) == 30 and own_room.pending() == 0)
+    first.stop()
+    with own_room.broker() as connection:
+        for name in (QUEUE, *(f"{QUEUE}.retry.{step}ms" for step in (50, 100, 150))):
+            connection.channel().queue_delete(name)
+    own_room.rows("DELETE FROM effect")
+    own_room.rows("DELETE FROM inbox WHERE subscription = %s", QUEUE)
+    for table in ("subscription", "arrival"):
+        own_room.rows(f"DELETE FROM {table} WHERE queue = %s", QUEUE)
+    second = own_room.start().until_ready()
+    fresh = uuid.uuid4()
+    own_room.emit([noted(fresh)])
+    eventually(lambda: own_room.effects([fresh]))
+    assert own_room.effects() == [fresh]
+    assert not [entry for entry in second.logged("queue_refilled") if entry["queue"] == QUEUE]
+
+
+def test_what_kills_its_reader_does_not_stop_a_refill(own_room: Room) -> None:
+    """The process dies over an event of the archive: the next copies them into the queue, where
+    the broker counts; everything else takes effect, once."""
+    first = own_room.start().until_ready()
+    known = [uuid.uuid4() for _ in range(100)]
+    own_room.emit(noted(thing) for thing in known)
+    eventually(lambda: len(own_room.effects()) == 100 and own_room.pending() == 0)
+    first.stop()
+    with own_room.broker() as connection:
+        connection.channel().queue_delete(QUEUE)
+    deadly, lost = noted(trouble="die"), [uuid.uuid4() for _ in range(20)]
+    said = [message(deadly), *(message(noted(thing)) for thing in lost)]
+    own_room.publish(*((each, "probe.events", KEY) for each in said))
+    eventually(lambda: own_room.start().popen.wait() == -signal.SIGKILL)
+    assert not own_room.started[-1].logged("queue_refilled")
+    for _ in range(6):
+        assert own_room.start().popen.wait(60) == -signal.SIGKILL
+    assert sorted(own_room.effects()) == sorted([*known, *lost])
+    (refilled,) = own_room.started[2].logged("queue_refilled")
+    assert refilled["careful"]
+    (left,) = own_room.take(QUEUE)
+    assert left.properties["message_id"] == said[0].properties["message_id"]
 
 
 def test_a_clock_an_hour_off_is_measured(own_room: Room) -> None:
