@@ -39,7 +39,8 @@ log = get_logger(__name__)
 REFILL_WINDOW = timedelta(days=30)
 """How far back a refill reaches; the inbox keeps longer than this."""
 
-_READ_PREFETCH = 500
+_READ_PREFETCH = 4_000
+_READ_CHUNK = 1_000
 _READ_PATIENCE_S = 30.0
 
 Beat = Callable[[], None]
@@ -240,6 +241,10 @@ def read_stream(amqp_uri: str, stream: str, since: datetime | int) -> Iterator[l
         patience = time.monotonic() + _READ_PATIENCE_S
         while not ended:
             amqp_io.drain(connection, 1.0)
+            while 0 < len(arrived) < _READ_CHUNK and (before := len(arrived)):
+                amqp_io.drain(connection, 0.005)  # more is on its way: large chunks cost less
+                if len(arrived) == before:
+                    break
             connection.heartbeat_check()
             if not arrived:  # a part of a frame is no answer yet, and no silence either
                 if time.monotonic() > patience:

@@ -32,6 +32,7 @@ log = get_logger(__name__)
 
 BATCH = 300
 PREFETCH = 2 * BATCH
+REFILL_BATCH = 1_000
 LINGER_S = 0.004
 SUSPECT_AFTER = 2
 """Deliveries after which a message runs alone."""
@@ -130,8 +131,8 @@ class _Session:
         """Apply what an archive holds for the queue."""
         for message in messages:
             self._consumer.upkeep.arrivals.note(message)
-        for first in range(0, len(messages), BATCH):
-            self._apply(self._decoded(messages[first : first + BATCH]))
+        for first in range(0, len(messages), REFILL_BATCH):
+            self._apply(self._decoded(messages[first : first + REFILL_BATCH]))
             if self._consumer.stopping:
                 raise ConnectionAbortedError("stopping amid a refill")
         self._beat()

@@ -10,6 +10,7 @@ a reader can tell that the last ones never reached it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -227,6 +228,7 @@ def exists(connection: Connection, queue: str) -> bool:
         return False
 
 
+@functools.lru_cache(maxsize=4096)
 def matches(binding: str, routing_key: str) -> bool:
     """Topic match as the broker does it (``*`` one word, ``#`` any number)."""
     return _match(binding.split("."), routing_key.split("."))
