@@ -297,11 +297,6 @@ def find_all(uow: UnitOfWork, batch: BatchRow) -> None:
         session.execute(text(_DIFFERENCE if last else _FIRST), place)
     session.execute(text(_SAME_ACCOUNT), place)
     session.execute(text(_SHORT), place)
-    refresh(uow, batch)
-
-
-def refresh(uow: UnitOfWork, batch: BatchRow) -> None:
-    """Count and digest what stands in a batch that nobody has signed yet."""
     computing.count(uow, batch)
     batch.content_sha256 = content_hash(uow, batch)
 

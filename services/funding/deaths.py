@@ -21,14 +21,13 @@ from services.chassis.uow import UnitOfWork
 from services.contracts.errors import Invalid
 from services.contracts.events.funding import EntitlementGranted, EntitlementReopened
 from services.contracts.events.registry import PersonDeathRevoked, PersonDied
-from services.funding import checking, ledger, policy_book, terms, withdrawal
+from services.funding import ledger, policy_book, terms, withdrawal
 from services.funding.domain.entitlement import last_month_after_death, split, work_out
 from services.funding.domain.ledger import Step
 from services.funding.domain.months import Month, first_day, shift
 from services.funding.domain.policy import TopUp
 from services.funding.holdings import People
 from services.funding.models import (
-    BatchRow,
     CoverageRow,
     EntitlementRow,
     RecoveryRow,
@@ -301,8 +300,7 @@ def _pull_payments(uow: UnitOfWork, person_id: uuid.UUID, changed: Sequence[uuid
         elif batch_state in ("open", "computed", "checked"):
             unsigned[batch_id].append(payment_id)
     for batch_id, payment_ids in unsigned.items():
-        withdrawal.hold(uow, payment_ids, "died", DEATH_REASON)
-        checking.refresh(uow, uow.session.get_one(BatchRow, batch_id))
+        withdrawal.hold(uow, batch_id, payment_ids, "died", DEATH_REASON)
     for batch_id, payment_ids in locked.items():
         withdrawal.withdraw(uow, batch_id, payment_ids, Step.WITHDRAWN, "died", DEATH_REASON)
 

@@ -227,7 +227,10 @@ class ShareRow(Base):
     """A covered person's part of a term, by largest remainder."""
 
     __tablename__ = "share"
-    __table_args__ = (CheckConstraint("fen >= 0", name="fen"),)
+    __table_args__ = (
+        CheckConstraint("fen >= 0", name="fen"),
+        Index("ix_share_person", "person_id"),
+    )
 
     term_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("term.id"), primary_key=True)
     person_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)

@@ -19,7 +19,7 @@ from services.contracts.commands.funding import (
 from services.contracts.errors import Conflict, Invalid
 from services.contracts.ids import new_id
 from services.contracts.money import yuan
-from services.funding import batches
+from services.funding import batches, checking
 from services.funding.domain.cycle import Capacity, Deputy, Seat, Step, may_sign
 from services.funding.models import BatchRow, DeputyRow, SignatureRow, StaffCopy
 
@@ -38,6 +38,8 @@ def sign(uow: UnitOfWork, command: SignBatch) -> BatchView:
             advice="批次内容可能已经变化，请刷新后核对再签",
             reason="total_changed",
         )
+    if batch.content_sha256 is None:  # somebody left it since the check
+        batch.content_sha256 = checking.content_hash(uow, batch)
     if batch.computed_fen == 0:
         raise Conflict("批次没有可发放的付款", advice="请先处理暂缓原因后重新计算")
     document_no = (command.document_no or "").strip() or None

@@ -12,21 +12,49 @@ from services.chassis.uow import UnitOfWork
 from services.contracts.money import Fen
 from services.funding import ledger
 from services.funding.domain.ledger import Step
+from services.funding.models import BatchRow
+
+_HOLD = """
+WITH held AS (
+    UPDATE payment SET state = 'held', reason_code = :code, reason = :reason
+    WHERE id = ANY(:ids) AND batch_id = :batch AND state = 'draft'
+    RETURNING id, fen
+), freed AS (
+    UPDATE payment_due SET live = false WHERE payment_id IN (SELECT id FROM held)
+    RETURNING due_id
+), gone AS (
+    SELECT DISTINCT d.person_id FROM freed JOIN due d ON d.id = freed.due_id
+    WHERE NOT EXISTS (
+        SELECT 1 FROM due other
+        JOIN payment_due pd ON pd.due_id = other.id AND pd.live
+        JOIN payment p ON p.id = pd.payment_id AND p.batch_id = :batch AND p.state = 'draft'
+        WHERE other.person_id = d.person_id AND p.id <> ALL(:ids))
+)
+UPDATE batch SET
+    payments = payments - (SELECT count(*) FROM held),
+    computed_fen = computed_fen - (SELECT coalesce(sum(fen), 0)::bigint FROM held),
+    people = people - (SELECT count(*) FROM gone),
+    content_sha256 = NULL
+WHERE id = :batch
+"""
 
 
-def hold(uow: UnitOfWork, payment_ids: Sequence[uuid.UUID], code: str, reason: str) -> None:
-    """Take drafts out of their batch; their dues stay owed, with the reason on the payment."""
+def hold(
+    uow: UnitOfWork, batch_id: uuid.UUID, payment_ids: Sequence[uuid.UUID], code: str, reason: str
+) -> None:
+    """Take drafts out of a batch that nobody has signed; their dues stay owed, with the reason on
+    the payment.
+
+    The batch's counts go down by what left, and its digest is taken when it is signed: to count a
+    city's payments for each of them would take longer than the next death takes to come.
+    """
+    uow.session.flush()
     uow.session.execute(
-        text(
-            "UPDATE payment SET state = 'held', reason_code = :code, reason = :reason"
-            " WHERE id = ANY(:ids) AND state = 'draft'"
-        ),
-        {"ids": list(payment_ids), "code": code, "reason": reason},
+        text(_HOLD),
+        {"ids": list(payment_ids), "batch": batch_id, "code": code, "reason": reason},
     )
-    uow.session.execute(
-        text("UPDATE payment_due SET live = false WHERE payment_id = ANY(:ids)"),
-        {"ids": list(payment_ids)},
-    )
+    if batch := uow.session.identity_map.get(uow.session.identity_key(BatchRow, batch_id)):
+        uow.session.expire(batch)
 
 
 _WITHDRAW = """

@@ -558,6 +558,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["term_id"], ["term.id"], name=op.f("fk_share_term_id")),
         sa.PrimaryKeyConstraint("term_id", "person_id", name=op.f("pk_share")),
     )
+    op.create_index("ix_share_person", "share", ["person_id"], unique=False)
     # ### end Alembic commands ###
     op.execute(audit.append_only("transfer"))
 

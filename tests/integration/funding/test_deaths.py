@@ -21,6 +21,7 @@ from services.contracts.events.cases import BenefitGranted
 from services.contracts.events.registry import HouseholdRecorded, PersonDeathRevoked, PersonDied
 from services.contracts.ids import new_id
 from services.funding import (
+    batches,
     computing,
     deaths,
     locking,
@@ -399,6 +400,35 @@ def test_many_deaths_in_one_batch_of_events(office: Office) -> None:
         )
     office.open()
     assert office.compute("2026-11").computed_fen == 0
+
+
+def test_a_checked_batch_counts_down_as_people_die(office: Office) -> None:
+    """The counts without the dead are those a count of what is left gives, also for somebody who
+    stands in several payments; the signature is on the digest of what is left."""
+    office.money()
+    homes = [office.household(3), office.household(2), office.household(), office.household(2)]
+    for home in homes:
+        office.grant(home, "rural_dibao", fen=30_000)
+        office.grant(home, "elderly", fen=5_000, covered=[home.people[-1]])
+    office.bring_to("checked")
+
+    def counts() -> tuple[int, int, int]:
+        with office.uow(CLERK) as uow:
+            batch = batches.find(uow, "2026-11")
+            stood = (batch.payments, batch.people, batch.computed_fen)
+            computing.count(uow, batch)
+            assert stood == (batch.payments, batch.people, batch.computed_fen)
+        return stood
+
+    before = counts()
+    for home, person in ((homes[0], 2), (homes[1], 0), (homes[2], 0)):
+        office.dies(home, home.people[person], BEFORE_THE_MONTH)
+        assert (0, 0, 0) < counts() < before
+        before = counts()
+    view = finish(office)
+    assert view.sums is not None
+    assert view.sums.agree
+    assert view.approved_fen == before[2]
 
 
 def test_recovered_money_and_write_offs_close_a_recovery(office: Office) -> None:
