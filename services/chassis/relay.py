@@ -33,6 +33,10 @@ BATCH = 500
 IN_FLIGHT = 2
 """Batches on their way at once: the next is taken while the confirms of the last come in."""
 
+PACE_S = 0.025
+"""Between two small batches. The first event after a silence goes at once; of those that follow on
+its heels many share a batch, which costs little more than one of them."""
+
 IDLE_WAIT_S = 0.2
 TELL_EVERY_S = 5.0
 SESSION_TIMEOUT_S = 10
@@ -168,8 +172,10 @@ class Relay:
                 if rows:
                     sending = publisher.send(self._messages(rows))
                     in_flight.append(Batch(rows, sending))
-                if in_flight and (not rows or len(in_flight) >= IN_FLIGHT):
+                if in_flight and (len(rows) < BATCH or len(in_flight) >= IN_FLIGHT):
                     confirmed = self._settle(publisher, in_flight.popleft())
+                    if len(rows) < BATCH:
+                        time.sleep(max(0.0, now + PACE_S - time.monotonic()))
                 elif not rows:
                     self._pause(IDLE_WAIT_S)
             while in_flight:

@@ -2,7 +2,7 @@
 
 Every module of this package with a function ``measure() -> {figure: {"value": …, …}}`` is a bench;
 without names all run. Figures go into ``.zhida/bench.json`` (those of benches not run stay) and,
-with machine and date, into ``docs/benchmarks.md``.
+with machine and date, into ``docs/benchmarks.md``; what stands there under "Remarks" is kept.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / ".zhida" / "bench.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
+REMARKS = "\n## Remarks\n"
 BENCHES = (
     "events",
     "roster",
@@ -106,7 +107,9 @@ def keep(fresh: dict[str, dict[str, Any]]) -> list[str]:
         "",
         *lines,
     ]
-    PAGE.write_text("\n".join(page) + "\n", encoding="utf-8")
+    remarks = PAGE.read_text(encoding="utf-8").partition(REMARKS)[2] if PAGE.exists() else ""
+    written = "\n".join(page) + "\n" + (REMARKS + remarks if remarks else "")
+    PAGE.write_text(written, encoding="utf-8")
     return lines
 
 
