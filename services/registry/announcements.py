@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -62,9 +62,14 @@ def current_categories(uow: UnitOfWork, person_ids: Sequence[UUID]) -> dict[UUID
     return found
 
 
-def people_recorded(uow: UnitOfWork, people: Sequence[Person]) -> Iterable[PersonRecorded]:
-    """The whole state of people, with their categories."""
-    categories = current_categories(uow, [person.id for person in people])
+def people_recorded(
+    uow: UnitOfWork,
+    people: Sequence[Person],
+    categories: Mapping[UUID, Sequence[Category]] | None = None,
+) -> Iterable[PersonRecorded]:
+    """The whole state of people, with their categories (asked for unless known)."""
+    if categories is None:
+        categories = current_categories(uow, [person.id for person in people])
     for person in people:
         yield PersonRecorded(
             person_id=person.id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import date
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func, insert, select, text, update
@@ -20,7 +21,7 @@ from services.contracts.commands.registry import (
     RegisterHousehold,
 )
 from services.contracts.errors import Conflict, Invalid, NotFound, Stale
-from services.contracts.events.registry import PersonRegistered
+from services.contracts.events.registry import Category, PersonRegistered
 from services.contracts.ids import new_id
 from services.registry import announcements, deaths, divisions, queries, responsibility, staff
 from services.registry.domain import identity_number, roster
@@ -46,22 +47,26 @@ def register(uow: UnitOfWork, command: RegisterHousehold) -> HouseholdView:
         id=new_id(),
         number=_free_number(uow, command.household_no, place.code),
         division=place.code,
+        removed=False,
         version=1,
     )
     if command.address:
         household.address = uow.cipher.encrypt(
             command.address, table="household", row=household.id, column="address"
         )
+    newcomers = [_newcomer(uow, household, member, officer) for member in command.members]
+    head = next(each.person for each in newcomers if each.person.is_head)
+    household.head_person_id = household.payee_person_id = head.id
+    _refuse_known(uow, newcomers)
     uow.session.add(household)
     uow.session.flush()
-    people = [_register(uow, household, member, officer) for member in command.members]
-    head = next(person for person in people if person.is_head)
-    household.head_person_id = household.payee_person_id = head.id
-    uow.emit(announcements.household_state(uow, household, members=len(people)))
-    _tell_of_new(uow, people)
-    uow.audit("household.registered", "household", household.id, members=len(people))
+    _put_on_record(uow, newcomers)
+    uow.emit(announcements.household_state(uow, household, members=len(newcomers)))
+    _tell_of_new(uow, newcomers)
+    uow.audit("household.registered", "household", household.id, members=len(newcomers))
+    people = [each.person for each in newcomers]
     deaths.match_waiting(uow, people)
-    return queries.household_view(uow, household)
+    return queries.household_of(uow, household, people, _categories(newcomers))
 
 
 def add_member(uow: UnitOfWork, command: AddMember) -> PersonView:
@@ -77,10 +82,13 @@ def add_member(uow: UnitOfWork, command: AddMember) -> PersonView:
     officer = uow.session.get(Staff, officer_id) if officer_id else None
     if officer is None or not officer.active:
         officer = responsibility.officer_of(uow, household.division)
-    person = _register(uow, household, command.member, officer)
+    newcomer = _newcomer(uow, household, command.member, officer)
+    person = newcomer.person
+    _refuse_known(uow, [newcomer])
+    _put_on_record(uow, [newcomer])
     household.version += 1
     uow.emit(announcements.household_recorded(uow, household))
-    _tell_of_new(uow, [person])
+    _tell_of_new(uow, [newcomer])
     uow.audit(
         "person.added", "person", person.id, household=household.number, reason=command.reason
     )
@@ -164,10 +172,20 @@ def _household(uow: UnitOfWork, household_id: UUID) -> Household:
     return household
 
 
-def _register(uow: UnitOfWork, household: Household, member: NewMember, officer: Staff) -> Person:
+class _Newcomer(NamedTuple):
+    """Somebody about to be put on record, with what is kept or told beside the row."""
+
+    person: Person
+    categories: list[Category]
+    phone: str | None
+    account: str | None
+    account_name: str | None
+
+
+def _newcomer(
+    uow: UnitOfWork, household: Household, member: NewMember, officer: Staff
+) -> _Newcomer:
     identity = identity_number.read(member.identity_number, uow.today())
-    index = uow.cipher.blind_index(identity.number)
-    _refuse_known(uow, index)
     relation = KINSHIP_SPELLINGS.get(member.relation)
     if relation is None:
         raise Invalid(f"不认识的与户主关系“{member.relation}”", field="relation")
@@ -185,6 +203,7 @@ def _register(uow: UnitOfWork, household: Household, member: NewMember, officer:
 
     phone = _phone(member.phone)
     account = account_number(member.account_number)
+    account_name = member.account_name or (name if account else None)
     person = Person(
         id=person_id,
         household_id=household.id,
@@ -194,13 +213,13 @@ def _register(uow: UnitOfWork, household: Household, member: NewMember, officer:
         sex="女" if identity.female else "男",
         birth_date=identity.birth,
         identity=sealed(identity.number, "identity"),
-        identity_index=index,
+        identity_index=uow.cipher.blind_index(identity.number),
         relation=relation,
         is_head=relation == HEAD,
         disability=_disability(member.disability),
         officer_id=officer.id,
         phone=sealed(phone, "phone"),
-        account_name=sealed(member.account_name or (name if account else None), "account_name"),
+        account_name=sealed(account_name, "account_name"),
         account_number=sealed(account, "account_number"),
         bank=member.bank,
         registered_on=uow.today(),
@@ -210,23 +229,38 @@ def _register(uow: UnitOfWork, household: Household, member: NewMember, officer:
         beneficiary=False,
         removed=False,
     )
-    uow.session.add(person)
+    codes = sorted({_category(word) for word in member.categories})
+    categories = [Category(code, uow.today()) for code in codes]
+    return _Newcomer(person, categories, phone, account, account_name)
+
+
+def _put_on_record(uow: UnitOfWork, newcomers: Sequence[_Newcomer]) -> None:
+    uow.session.add_all(each.person for each in newcomers)
     uow.session.flush()
-    _add_categories(uow, person.id, {_category(word) for word in member.categories})
-    if account:
-        name_of_account = member.account_name or name
-        uow.emit(
-            announcements.account_changed(
-                uow, person, name=name_of_account, number=account, at=uow.now(), carried_over=True
+    for each in newcomers:
+        _add_categories(uow, each.person.id, {category.code for category in each.categories})
+        if each.account:
+            uow.emit(
+                announcements.account_changed(
+                    uow,
+                    each.person,
+                    name=each.account_name,
+                    number=each.account,
+                    at=uow.now(),
+                    carried_over=True,
+                )
             )
-        )
-    uow.emit(announcements.contact_changed(uow, person, phone))
-    return person
+        uow.emit(announcements.contact_changed(uow, each.person, each.phone))
 
 
-def _tell_of_new(uow: UnitOfWork, people: Sequence[Person]) -> None:
+def _categories(newcomers: Sequence[_Newcomer]) -> dict[UUID, list[Category]]:
+    return {each.person.id: each.categories for each in newcomers}
+
+
+def _tell_of_new(uow: UnitOfWork, newcomers: Sequence[_Newcomer]) -> None:
+    people = [each.person for each in newcomers]
     responsibility.begin(uow, people, "登记建档")
-    uow.emit(*announcements.people_recorded(uow, people))
+    uow.emit(*announcements.people_recorded(uow, people, _categories(newcomers)))
     uow.emit(
         *(
             PersonRegistered(
@@ -240,16 +274,26 @@ def _tell_of_new(uow: UnitOfWork, people: Sequence[Person]) -> None:
     )
 
 
-def _refuse_known(uow: UnitOfWork, index: bytes) -> None:
-    """Raise ``Conflict`` when the number is on record; two windows at once wait for one another."""
+def _refuse_known(uow: UnitOfWork, newcomers: Sequence[_Newcomer]) -> None:
+    """Raise ``Conflict`` when a number is on record; two windows at once wait for one another."""
+    indexes = [each.person.identity_index for each in newcomers]
+    if len(set(indexes)) < len(indexes):
+        raise Conflict(
+            "同一个身份证号在本户填了两次",
+            field="identity_number",
+            advice="请核对各成员的身份证号",
+            reason="already_registered",
+        )
+    keys = sorted(int.from_bytes(index[:8], "big", signed=True) for index in indexes)
     uow.session.execute(
-        text("SELECT pg_advisory_xact_lock(:key)"),
-        {"key": int.from_bytes(index[:8], "big", signed=True)},
+        text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key"),
+        {"keys": keys},
     )
     row = uow.session.execute(
         select(Person.division, Household.number)
         .join(Household, Household.id == Person.household_id)
-        .where(Person.identity_index == index, Person.removed.is_(False))
+        .where(Person.identity_index.in_(indexes), Person.removed.is_(False))
+        .limit(1)
     ).one_or_none()
     if row is not None:
         place = divisions.named(uow, [row.division]).get(row.division, row.division)

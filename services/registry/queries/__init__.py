@@ -12,12 +12,13 @@ from services.registry.queries.people import (
     search,
 )
 from services.registry.queries.template import roster_columns
-from services.registry.queries.views import household_view, opened, person_view
+from services.registry.queries.views import household_of, household_view, opened, person_view
 
 __all__ = [
     "count_people",
     "figures",
     "find_by_identity",
+    "household_of",
     "household_view",
     "list_changes",
     "list_households",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from sqlalchemy import select
 
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.registry import CategoryView, HouseholdView, PersonView
+from services.contracts.events.registry import Category
 from services.registry import announcements, divisions
 from services.registry.domain.benefits import CATEGORIES, KINSHIPS
 from services.registry.domain.identity_number import mask
@@ -23,10 +25,15 @@ def person_view(uow: UnitOfWork, person: Person) -> PersonView:
     return person_views(uow, [person])[0]
 
 
-def person_views(uow: UnitOfWork, people: Sequence[Person]) -> list[PersonView]:
-    """People as shown, with one query for each kind of thing about them."""
+def person_views(
+    uow: UnitOfWork,
+    people: Sequence[Person],
+    categories: Mapping[UUID, Sequence[Category]] | None = None,
+) -> list[PersonView]:
+    """People as shown, with one query for each kind of thing about them that is not known."""
     uow.session.flush()
-    categories = announcements.current_categories(uow, [person.id for person in people])
+    if categories is None:
+        categories = announcements.current_categories(uow, [person.id for person in people])
     names = divisions.named(uow, (person.division for person in people))
     officers = uow.by_id(Staff, (person.officer_id for person in people))
     households = uow.by_id(Household, (person.household_id for person in people))
@@ -69,6 +76,17 @@ def household_view(uow: UnitOfWork, household: Household) -> HouseholdView:
         .where(Person.household_id == household.id, Person.removed.is_(False))
         .order_by(Person.is_head.desc(), Person.birth_date)
     ).all()
+    return household_of(uow, household, people)
+
+
+def household_of(
+    uow: UnitOfWork,
+    household: Household,
+    people: Sequence[Person],
+    categories: Mapping[UUID, Sequence[Category]] | None = None,
+) -> HouseholdView:
+    """As ``household_view`` for whoever knows its people."""
+    people = sorted(people, key=lambda person: (not person.is_head, person.birth_date))
     return HouseholdView(
         household_id=household.id,
         household_no=household.number,
@@ -77,7 +95,7 @@ def household_view(uow: UnitOfWork, household: Household) -> HouseholdView:
         head_person_id=household.head_person_id,
         payee_person_id=household.payee_person_id,
         address=None,
-        members=tuple(person_views(uow, people)) if people else (),
+        members=tuple(person_views(uow, people, categories)) if people else (),
         version=household.version,
     )
 

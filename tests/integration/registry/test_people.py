@@ -113,6 +113,15 @@ def test_the_same_person_is_not_registered_twice(act: Act) -> None:
         register(uow, member(1, identity_number=old))
 
 
+def test_a_number_stands_once_in_a_household(act: Act) -> None:
+    """Two members under one number are told so, and nothing is written."""
+    twin = member(1, relation="配偶")
+    with act() as uow, pytest.raises(Conflict, match="本户填了两次"):
+        register(uow, member(1), twin)
+    with act() as uow:
+        assert uow.session.scalar(text("SELECT count(*) FROM household")) == 0
+
+
 def test_two_windows_at_once_register_one_person(act: Act) -> None:
     """The second waits for the first, and is told where the person is by then."""
     answers: list[object] = []
