@@ -36,8 +36,10 @@ BATCH = 200
 PREFETCH = 2 * BATCH
 LINGER_S = 0.004
 PACE_S = 0.025
+COPIES_PACE_S = 0.1
 """Between two batches that are not full, so that a brisk flow comes in batches and not one by one:
-a batch costs little more than an event. After a silence an event is handled at once."""
+a batch costs little more than an event. After a silence an event is handled at once. Nobody waits
+for a copy, so copies are made in larger portions than effects."""
 
 SUSPECT_AFTER = 2
 """Deliveries after which a message runs alone."""
@@ -59,7 +61,14 @@ class Consumer:
     """Consumes one work queue until stopped; draining, never losing, never doubling."""
 
     def __init__(
-        self, service: str, amqp_uri: str, upkeep: Upkeep, spawn: Spawn, *, keeps: bool = False
+        self,
+        service: str,
+        amqp_uri: str,
+        upkeep: Upkeep,
+        spawn: Spawn,
+        *,
+        keeps: bool = False,
+        pace_s: float = PACE_S,
     ) -> None:
         self.upkeep = upkeep
         self.queue = upkeep.queue
@@ -67,6 +76,7 @@ class Consumer:
         self.spawn = spawn
         self.keeps = keeps
         """Whether this is the door: what bureaus say goes through it into the archive."""
+        self.pace_s = pace_s
         self.stopping = False
         self._amqp_uri = amqp_uri
         self.connected = False
@@ -188,7 +198,7 @@ class _Session:
 
     def _linger(self) -> None:
         now = time.monotonic()
-        deadline = max(now + LINGER_S, self._began_at + PACE_S)
+        deadline = max(now + LINGER_S, self._began_at + self._consumer.pace_s)
         while len(self._waiting) < BATCH and (left := deadline - time.monotonic()) > 0:
             self._drain(left)
         self._began_at = time.monotonic()

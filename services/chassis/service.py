@@ -59,7 +59,7 @@ from services.chassis import (
 )
 from services.chassis.archive import Upkeep
 from services.chassis.clock import machine_now
-from services.chassis.consumer import Consumer
+from services.chassis.consumer import COPIES_PACE_S, PACE_S, Consumer
 from services.chassis.door import Refused
 from services.chassis.edge import PUBLIC, Access, EdgeEntrypoint, Endpoint
 from services.chassis.hub import HubWatch
@@ -230,6 +230,7 @@ class Subscription(Entrypoint):
             ),
             self._spawn,
             keeps=self._keeps,
+            pace_s=COPIES_PACE_S if isinstance(self, Copies) else PACE_S,
         )
         self.container.spawn_managed_thread(self._run)
 
