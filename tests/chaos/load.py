@@ -214,13 +214,24 @@ class Load:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._failed: list[BaseException] = []
+        self._cycle: Callable[[], None] = lambda: None
         self._materials: tuple[str, ...] = ()
         self.last_answer = 0.0
         self.answers = 0
         self.slowest_s = 0.0
 
-    def start(self, *, month: int | None = None, leave_out: int = 0, deaths: int = 1) -> None:
-        """People begin; ``month`` counts the months since the first, ``None`` for no cycle."""
+    def start(
+        self,
+        *,
+        month: int | None = None,
+        leave_out: int = 0,
+        deaths: int = 1,
+        month_waits: bool = False,
+    ) -> None:
+        """People begin; ``month`` counts the months since the first, ``None`` for no cycle.
+
+        With ``month_waits`` the cycle begins at ``begin_month``.
+        """
         self._run(self._window)
         self._run(self._window)
         self._run(self._urgent_aid)
@@ -228,7 +239,13 @@ class Load:
         for _ in range(deaths):
             self._run(self._death)
         if month is not None:
-            self._run(lambda: self._month(month, leave_out))
+            self._cycle = lambda: self._month(month, leave_out)
+            if not month_waits:
+                self.begin_month()
+
+    def begin_month(self) -> None:
+        """The month's cycle begins."""
+        self._run(self._cycle)
 
     def stop(self, seconds: float = 900) -> None:
         """Everybody ends what they have in hand; raises what went wrong."""

@@ -31,6 +31,7 @@ MATRIX: tuple[Row, ...] = (
         "the outbox and the idempotency key",
         "ProcessDown",
         allowed_s=30,
+        begins_month=True,
         kills=True,
     ),
     Row(

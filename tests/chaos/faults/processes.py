@@ -40,8 +40,9 @@ def kill_at_every_step(scene: Scene) -> None:
 
 def _kill_in_mid_month(scene: Scene) -> None:
     """The child that computes; its parent while the child runs on; notify at 10, 50 and 90 %."""
+    scene.load.begin_month()
     for whom in ("child", "parent"):
-        child = scene.eventually(lambda: _child_of(scene.stage.keeper.pid("funding")), whom, 30)
+        child = scene.eventually(lambda: _child_of(scene.stage.keeper.pid("funding")), whom, 60)
         if child is None:
             return
         victim = child if whom == "child" else scene.stage.keeper.pid("funding")

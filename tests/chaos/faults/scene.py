@@ -69,6 +69,8 @@ class Row:
     """The rule in ``deploy/prometheus`` that tells of it if it lasts; empty: nobody need come."""
     allowed_s: float = 60.0
     month: bool = True
+    begins_month: bool = False
+    """Whether the long form begins the month's cycle itself, to hurt it in its middle."""
     kills: bool = False
     """Whether service processes end because of the fault; in no other row may one end."""
     leave_out: int = 0
