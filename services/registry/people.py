@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -117,7 +116,8 @@ def record(uow: UnitOfWork, command: RecordPerson) -> PersonView:
         )
         .values(until=uow.today())
     )
-    _add_categories(uow, person.id, codes - current)
+    fresh = [Category(code, uow.today()) for code in sorted(codes - current)]
+    _add_categories(uow, {person.id: fresh})
     person.disability = _disability(command.disability)
     person.version += 1
     uow.audit(
@@ -237,8 +237,8 @@ def _newcomer(
 def _put_on_record(uow: UnitOfWork, newcomers: Sequence[_Newcomer]) -> None:
     uow.session.add_all(each.person for each in newcomers)
     uow.session.flush()
+    _add_categories(uow, _categories(newcomers))
     for each in newcomers:
-        _add_categories(uow, each.person.id, {category.code for category in each.categories})
         if each.account:
             uow.emit(
                 announcements.account_changed(
@@ -336,13 +336,14 @@ def _officer(uow: UnitOfWork, staff_no: str | None, village: str) -> Staff:
     return officer
 
 
-def _add_categories(uow: UnitOfWork, person_id: UUID, codes: set[str]) -> None:
-    if codes:
-        today: date = uow.today()
-        uow.session.execute(
-            insert(PersonCategory),
-            [{"person_id": person_id, "code": code, "since": today} for code in sorted(codes)],
-        )
+def _add_categories(uow: UnitOfWork, categories: Mapping[UUID, Sequence[Category]]) -> None:
+    rows = [
+        {"person_id": person_id, "code": category.code, "since": category.since}
+        for person_id, added in categories.items()
+        for category in added
+    ]
+    if rows:
+        uow.session.execute(insert(PersonCategory), rows)
 
 
 def _category(word: str) -> str:

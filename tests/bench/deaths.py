@@ -1,11 +1,10 @@
 """From a bureau's word of a death to the stopped payment, while the city's month is computed and
 while another roster of the same size comes in.
 
-All services run as `zhida up` starts them. A bureau with its own broker user tells of two deaths a
-second (7,200 an hour, where a city has some twenty a day) for as long as the load lasts; measured
-is, of each, the time from handing the event to the broker until funding's transaction that stopped
-the person was committed, by the database's own clock. BENCH_PEOPLE sets another size,
-BENCH_DEATHS_PER_S another rate.
+All services run as `zhida up` starts them. A bureau with its own broker user tells of ten deaths a
+second for as long as the load lasts; measured is, of each, the time from handing the event to the
+broker until funding's transaction that stopped the person was committed, by the database's own
+clock. BENCH_PEOPLE sets another size, BENCH_DEATHS_PER_S another rate.
 """
 
 # ruff: noqa: E402 - the stack's home is chosen before it is imported
@@ -40,7 +39,7 @@ from services.contracts.commands.registry import ImportRoster
 
 PEOPLE = int(os.environ.get("BENCH_PEOPLE", "110000"))
 SEED = 1
-DEATHS_PER_S = float(os.environ.get("BENCH_DEATHS_PER_S", "2"))
+DEATHS_PER_S = float(os.environ.get("BENCH_DEATHS_PER_S", "10"))
 DIED_ON = "2026-10-20"
 
 

@@ -144,7 +144,7 @@ def test_what_kills_its_reader_does_not_stop_a_refill(own_room: Room) -> None:
     deadly, lost = noted(trouble="die"), [uuid.uuid4() for _ in range(20)]
     said = [message(deadly), *(message(noted(thing)) for thing in lost)]
     own_room.publish(*((each, "probe.events", KEY) for each in said))
-    eventually(lambda: own_room.start().popen.wait() == -signal.SIGKILL)
+    assert own_room.start().popen.wait(60) == -signal.SIGKILL
     assert not own_room.started[-1].logged("queue_refilled")
     for _ in range(6):
         assert own_room.start().popen.wait(60) == -signal.SIGKILL

@@ -72,9 +72,7 @@ def household_view(uow: UnitOfWork, household: Household) -> HouseholdView:
     """A household with its members, the head first."""
     uow.session.flush()
     people = uow.session.scalars(
-        select(Person)
-        .where(Person.household_id == household.id, Person.removed.is_(False))
-        .order_by(Person.is_head.desc(), Person.birth_date)
+        select(Person).where(Person.household_id == household.id, Person.removed.is_(False))
     ).all()
     return household_of(uow, household, people)
 
@@ -85,7 +83,7 @@ def household_of(
     people: Sequence[Person],
     categories: Mapping[UUID, Sequence[Category]] | None = None,
 ) -> HouseholdView:
-    """As ``household_view`` for whoever knows its people."""
+    """A household with these people, the head first, then the eldest."""
     people = sorted(people, key=lambda person: (not person.is_head, person.birth_date))
     return HouseholdView(
         household_id=household.id,

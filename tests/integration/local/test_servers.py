@@ -160,17 +160,17 @@ def test_a_port_is_chosen_once(monkeypatch: pytest.MonkeyPatch) -> None:
     another process of this machine."""
     first = python(
         "from deploy.local import ports as p;"
-        "p.LOWEST = 20_100; p._ephemeral_start = lambda: 20_140;"
-        "print(*p.free_ports(12), flush=True); import time; time.sleep(60)"
+        "p.LOWEST = 20_100; p._ephemeral_start = lambda: 20_400;"
+        "print(*p.free_ports(60), flush=True); import time; time.sleep(60)"
     )
     assert first.stdout is not None
     chosen = [int(port) for port in first.stdout.readline().split()]
     monkeypatch.setattr(ports, "LOWEST", 20_100)
-    monkeypatch.setattr(ports, "_ephemeral_start", lambda: 20_140)
-    chosen += free_ports(12) + free_ports(12)
+    monkeypatch.setattr(ports, "_ephemeral_start", lambda: 20_400)
+    chosen += free_ports(30) + free_ports(30)
     first.kill()
     first.communicate()
-    assert len(set(chosen)) == 36
+    assert len(set(chosen)) == 120
 
 
 def test_a_port_is_known_by_the_process_that_holds_it() -> None:
