@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from services.chassis.models import AuditRow
@@ -62,29 +62,37 @@ def guard_audit() -> tuple[str, ...]:
     )
 
 
-def write(
-    session: Session,
+Row = dict[str, Any]
+
+
+def row(
     actor: Actor,
     business_on: date,
     action: str,
     subject_type: str,
     subject_id: object,
     detail: dict[str, Any],
-) -> None:
-    """Add one row in the current transaction. ``detail`` never holds a personal number."""
-    session.add(
-        AuditRow(
-            business_on=business_on,
-            actor_id=actor.id,
-            actor_name=actor.name,
-            purpose=actor.purpose,
-            action=action,
-            subject_type=subject_type,
-            subject_id=str(subject_id),
-            detail=detail,
-            trace_id=current_trace_id(),
-        )
-    )
+) -> Row:
+    """One row of the log. ``detail`` never holds a personal number."""
+    return {
+        "business_on": business_on,
+        "actor_id": actor.id,
+        "actor_name": actor.name,
+        "purpose": actor.purpose,
+        "action": action,
+        "subject_type": subject_type,
+        "subject_id": str(subject_id),
+        "detail": detail,
+        "trace_id": current_trace_id(),
+    }
+
+
+_RECORD = insert(AuditRow)
+
+
+def record(session: Session, noted: Sequence[Row]) -> None:
+    """Write rows into the log, in their order."""
+    session.connection().execute(_RECORD, noted)
 
 
 def look(uow: UnitOfWork, request: Request[Any]) -> None:
@@ -104,6 +112,7 @@ _PLACES = ("division", "scope", "parent")
 
 def read(uow: UnitOfWork, query: ReadAudit) -> list[AuditEntry]:
     """The newest rows that fit, newest first."""
+    uow.write_down()
     statement = select(AuditRow).order_by(AuditRow.id.desc()).limit(min(query.limit, 1000))
     for column, wanted in (
         (AuditRow.actor_id, query.actor_id),

@@ -24,6 +24,9 @@ def machine_now() -> datetime:
     return datetime.now(UTC)
 
 
+_OFFSET = select(ClockRow.offset_days)
+
+
 class BusinessClock:
     """Business time as one transaction sees it: read once, then unchanging."""
 
@@ -55,6 +58,6 @@ class BusinessClock:
         if not self._movable:
             return timedelta(0)
         if self._offset is None:
-            days = self._session.scalar(select(ClockRow.offset_days))
+            days = self._session.scalar(_OFFSET)
             self._offset = timedelta(days=days or 0)
         return self._offset

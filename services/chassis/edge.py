@@ -20,7 +20,7 @@ from kombu.exceptions import KombuError
 from nameko.exceptions import ContainerBeingKilled
 from nameko.messaging import QueueConsumer
 from nameko.rpc import Rpc, RpcConsumer
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 
@@ -157,10 +157,8 @@ class Endpoint:
             if known is not None:
                 return known["answer"]
             answer = msgspec.to_builtins(handle(uow, request))
-            uow.session.execute(
-                update(CommandRow)
-                .where(CommandRow.key == str(key))
-                .values(answer={"answer": answer})
+            uow.session.connection().execute(
+                _ANSWER, {"claimed": str(key), "answer": {"answer": answer}}
             )
             spans.keep(uow.session, span, "command", caller=caller)
             return answer
@@ -185,18 +183,16 @@ class Endpoint:
         arguments = uow.cipher.blind_index(
             json.dumps([self.request.method(), body], sort_keys=True, default=str)
         )
-        fresh = uow.session.scalar(
-            insert(CommandRow)
-            .values(
-                key=key,
-                method=self.request.method(),
-                arguments_hash=arguments,
-                actor_id=uow.actor.id,
-            )
-            .on_conflict_do_nothing()
-            .returning(CommandRow.key)
+        claimed = uow.session.connection().execute(
+            _CLAIM,
+            {
+                "key": key,
+                "method": self.request.method(),
+                "arguments_hash": arguments,
+                "actor_id": uow.actor.id,
+            },
         )
-        if fresh:
+        if claimed.rowcount:
             return None
         first = uow.session.scalars(select(CommandRow).where(CommandRow.key == key)).one()
         known = bytes(first.arguments_hash)  # empty: from before a change of the index key
@@ -209,6 +205,9 @@ class Endpoint:
             )
         return first.answer or {"answer": None}
 
+
+_CLAIM = insert(CommandRow).on_conflict_do_nothing()
+_ANSWER = update(CommandRow).where(CommandRow.key == bindparam("claimed"))
 
 _verifier = functools.lru_cache(maxsize=4)(ActorVerifier)
 """One for each set of keys: to read them costs more than to check a token."""

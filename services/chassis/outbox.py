@@ -43,9 +43,12 @@ def rows(events: Iterable[Event], *, bulk: bool, traceparent: str | None) -> Ite
         }
 
 
+_RECORD = insert(OutboxRow)
+
+
 def record(session: Session, said: Sequence[Row]) -> None:
     """Write rows into the outbox, in their order."""
-    session.execute(insert(OutboxRow), said)
+    session.connection().execute(_RECORD, said)
 
 
 class Envelope(NamedTuple):

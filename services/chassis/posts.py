@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 InPost = Callable[[Session, str], bool]
@@ -18,9 +18,11 @@ InPost = Callable[[Session, str], bool]
 def by(staff_id: InstrumentedAttribute[UUID], active: InstrumentedAttribute[bool]) -> InPost:
     """Whether somebody is in post, by the table of these columns."""
 
+    known_as = select(active).where(staff_id == bindparam("staff"))
+
     def in_post(session: Session, actor_id: str) -> bool:
         try:
-            known = session.scalar(select(active).where(staff_id == UUID(actor_id)))
+            known = session.scalar(known_as, {"staff": UUID(actor_id)})
         except ValueError:  # not a member of staff
             return True
         return known is not False

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import tuple_
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import DeclarativeBase, Session
 
 
@@ -23,19 +24,26 @@ def upsert_newer(
     Every facet has its own columns and guard, so two facets of one aggregate may arrive in any
     order. Columns not named in ``rows`` are left alone (they need a default or to be nullable).
     """
-    if not rows:
-        return
+    if rows:
+        statement = _upsert(model, tuple(rows[0]), tuple(key), guard)
+        session.connection().execute(statement, list(rows))
+
+
+@functools.cache
+def _upsert(
+    model: type[DeclarativeBase],
+    names: tuple[str, ...],
+    key: tuple[str, ...],
+    guard: tuple[str, str],
+) -> Insert:
+    """Built once a table and facet; to build it costs more than to run it."""
     statement = insert(model)
     fresh = statement.excluded
     table = model.__table__
     old = tuple_(*(table.c[name] for name in guard))
     new = tuple_(*(fresh[name] for name in guard))
-    changed = {name: fresh[name] for name in rows[0] if name not in key}
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=list(key),
-            set_=changed,
-            where=table.c[guard[0]].is_(None) | (old < new),
-        ),
-        list(rows),  # as parameters: the statement is compiled once, not once a batch
+    return statement.on_conflict_do_update(
+        index_elements=list(key),
+        set_={name: fresh[name] for name in names if name not in key},
+        where=table.c[guard[0]].is_(None) | (old < new),
     )

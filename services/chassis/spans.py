@@ -29,6 +29,9 @@ SHOWN = 5000
 """Rows of an answer; an import of a whole city has fewer than this in each service."""
 
 
+_RECORD = insert(SpanRow)
+
+
 def keep(
     session: Session,
     span: Span,
@@ -38,7 +41,7 @@ def keep(
     events: Sequence[Delivery] = (),
 ) -> None:
     """Write the row of a span that is about to end, with the change it made."""
-    session.execute(insert(SpanRow), [_row(span, kind, span.started_at, caller, events)])
+    session.connection().execute(_RECORD, [_row(span, kind, span.started_at, caller, events)])
 
 
 def keep_copies(session: Session, name: str, since: datetime, events: Sequence[Delivery]) -> None:
@@ -49,7 +52,7 @@ def keep_copies(session: Session, name: str, since: datetime, events: Sequence[D
             with tracing.span(name, traceparent) as span:
                 rows.append(_row(span, "copy", since, None, list(group)))
     if rows:
-        session.execute(insert(SpanRow), rows)
+        session.connection().execute(_RECORD, rows)
 
 
 def by_trace(events: Iterable[Delivery]) -> Iterator[tuple[str | None, list[Delivery]]]:

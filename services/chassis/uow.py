@@ -44,6 +44,7 @@ class UnitOfWork:
         self.clock = BusinessClock(session, movable=foundation.settings.mode != "production")
         self.emitted = 0
         self._unsaid: list[outbox.Row] = []
+        self._noted: list[audit.Row] = []
         self.deliveries: Sequence[Delivery] = ()
         """In a reaction: the envelopes of the events at hand, in the same order."""
 
@@ -84,7 +85,7 @@ class UnitOfWork:
         return ids
 
     def say(self) -> None:
-        """Write what was emitted into the outbox; the end of the unit of work does it too.
+        """Write what was emitted into the outbox; ``write_down`` does it too.
 
         So all that a request says, from whichever module, is one statement.
         """
@@ -108,10 +109,22 @@ class UnitOfWork:
         return found
 
     def audit(self, action: str, subject_type: str, subject_id: object, **detail: Any) -> None:
-        """Note in the audit log what this actor did or looked at."""
-        audit.write(
-            self.session, self.actor, self.today(), action, subject_type, subject_id, detail
+        """Note in the audit log what this actor did or looked at.
+
+        Written with the end of the unit of work (``write_down``); a savepoint that is taken back
+        takes none with it.
+        """
+        self._noted.append(
+            audit.row(self.actor, self.today(), action, subject_type, subject_id, detail)
         )
+
+    def write_down(self) -> None:
+        """Write what was said and noted so far: the last thing before the commit does it."""
+        self.session.flush()
+        self.say()
+        if self._noted:
+            audit.record(self.session, self._noted)
+            self._noted = []
 
     def require(self, division: str) -> None:
         """Raise ``Forbidden`` unless ``division`` lies in the actor's scopes."""
@@ -154,6 +167,6 @@ class Foundation:
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             uow = UnitOfWork(self, session, actor)
             yield uow
-            uow.say()
+            uow.write_down()
         if uow.emitted:
             self.wake.set()

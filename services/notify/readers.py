@@ -81,7 +81,7 @@ def _residents(uow: UnitOfWork, ids: set[UUID]) -> dict[UUID, Resident]:
             Person.person_id, Person.name, Person.officer_id, Person.deceased_on, in_force.c.phone
         )
         .outerjoin(in_force, in_force.c.person_id == Person.person_id)
-        .where(Person.person_id.in_(ids), Person.removed.is_(False))
+        .where(Person.person_id.in_(ids), ~Person.removed)
     )
     return {
         row.person_id: Resident(

@@ -96,7 +96,7 @@ def household_recorded(uow: UnitOfWork, household: Household) -> HouseholdRecord
     members = uow.session.scalar(
         select(func.count()).where(
             Person.household_id == household.id,
-            Person.removed.is_(False),
+            ~Person.removed,
             Person.deceased_on.is_(None),
         )
     )

@@ -59,7 +59,7 @@ def on_told(
 
 def settle(uow: UnitOfWork, person_ids: Iterable[object]) -> None:
     """Set who of these people is a beneficiary: whoever holds something that has not ended."""
-    held = exists(select(1).where(HeldBenefit.person_id == Person.id, HeldBenefit.ended.is_(False)))
+    held = exists(select(1).where(HeldBenefit.person_id == Person.id, ~HeldBenefit.ended))
     uow.session.execute(
         update(Person)
         .where(Person.id.in_(sorted(person_ids, key=str)), Person.beneficiary != held)

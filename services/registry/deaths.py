@@ -12,7 +12,7 @@ from datetime import date
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from services.chassis.door import Refused
 from services.chassis.inbox import Delivery
@@ -136,14 +136,16 @@ def revoke(uow: UnitOfWork, command: RevokeDeath) -> PersonView:
     return queries.person_view(uow, person)
 
 
+_WAITING = select(BureauNotice).where(
+    BureauNotice.state == "waiting",
+    BureauNotice.identity_index.in_(bindparam("indexes", expanding=True)),
+)
+
+
 def match_waiting(uow: UnitOfWork, registered: Sequence[Person]) -> None:
     """Hold newly registered people against the notices that wait."""
     by_index = {bytes(person.identity_index): person for person in registered}
-    notices = uow.session.scalars(
-        select(BureauNotice).where(
-            BureauNotice.state == "waiting", BureauNotice.identity_index.in_(by_index)
-        )
-    )
+    notices = uow.session.scalars(_WAITING, {"indexes": list(by_index)})
     for notice in notices:
         assert notice.identity_index is not None
         assert notice.happened_on is not None
@@ -253,7 +255,7 @@ def _keep(uow: UnitOfWork, told: _Told, *, state: str, person: Person | None) ->
 def _people(uow: UnitOfWork, indexes: Sequence[bytes]) -> dict[bytes, Person]:
     rows = uow.session.scalars(
         select(Person)
-        .where(Person.identity_index.in_(indexes), Person.removed.is_(False))
+        .where(Person.identity_index.in_(indexes), ~Person.removed)
         .order_by(Person.id)
         .with_for_update()
     )

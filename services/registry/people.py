@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import bindparam, func, insert, select, text, update
 
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.registry import (
@@ -42,13 +42,7 @@ def register(uow: UnitOfWork, command: RegisterHousehold) -> HouseholdView:
             "一户应有且只有一个户主", field="members", advice="请把其中一人的关系填为户主"
         )
     officer = _officer(uow, command.officer_no, place.code)
-    household = Household(
-        id=new_id(),
-        number=_free_number(uow, command.household_no, place.code),
-        division=place.code,
-        removed=False,
-        version=1,
-    )
+    household = Household(id=new_id(), division=place.code, removed=False, version=1)
     if command.address:
         household.address = uow.cipher.encrypt(
             command.address, table="household", row=household.id, column="address"
@@ -56,7 +50,9 @@ def register(uow: UnitOfWork, command: RegisterHousehold) -> HouseholdView:
     newcomers = [_newcomer(uow, household, member, officer) for member in command.members]
     head = next(each.person for each in newcomers if each.person.is_head)
     household.head_person_id = household.payee_person_id = head.id
+    _wait_for_turn(uow, newcomers, place.code)
     _refuse_known(uow, newcomers)
+    household.number = _free_number(uow, command.household_no, place.code)
     uow.session.add(household)
     uow.session.flush()
     _put_on_record(uow, newcomers)
@@ -83,6 +79,7 @@ def add_member(uow: UnitOfWork, command: AddMember) -> PersonView:
         officer = responsibility.officer_of(uow, household.division)
     newcomer = _newcomer(uow, household, command.member, officer)
     person = newcomer.person
+    _wait_for_turn(uow, [newcomer])
     _refuse_known(uow, [newcomer])
     _put_on_record(uow, [newcomer])
     household.version += 1
@@ -274,8 +271,30 @@ def _tell_of_new(uow: UnitOfWork, newcomers: Sequence[_Newcomer]) -> None:
     )
 
 
+_TURNS = text(
+    "SELECT pg_advisory_xact_lock(hashtextextended(turn, 2)) FROM unnest(CAST(:turns AS text[]))"
+    " AS turn"
+)
+
+
+def _wait_for_turn(uow: UnitOfWork, newcomers: Sequence[_Newcomer], *villages: str) -> None:
+    """Two windows with the same identity number, or taking a household number of the same village,
+    wait for one another; in one order, so never in a ring.
+    """
+    turns = [*villages, *(each.person.identity_index.hex() for each in newcomers)]
+    uow.session.execute(_TURNS, {"turns": sorted(turns)})
+
+
+_KNOWN = (
+    select(Person.division, Household.number)
+    .join(Household, Household.id == Person.household_id)
+    .where(Person.identity_index.in_(bindparam("indexes", expanding=True)), ~Person.removed)
+    .limit(1)
+)
+
+
 def _refuse_known(uow: UnitOfWork, newcomers: Sequence[_Newcomer]) -> None:
-    """Raise ``Conflict`` when a number is on record; two windows at once wait for one another."""
+    """Raise ``Conflict`` when a number is on record."""
     indexes = [each.person.identity_index for each in newcomers]
     if len(set(indexes)) < len(indexes):
         raise Conflict(
@@ -284,17 +303,7 @@ def _refuse_known(uow: UnitOfWork, newcomers: Sequence[_Newcomer]) -> None:
             advice="请核对各成员的身份证号",
             reason="already_registered",
         )
-    keys = sorted(int.from_bytes(index[:8], "big", signed=True) for index in indexes)
-    uow.session.execute(
-        text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key"),
-        {"keys": keys},
-    )
-    row = uow.session.execute(
-        select(Person.division, Household.number)
-        .join(Household, Household.id == Person.household_id)
-        .where(Person.identity_index.in_(indexes), Person.removed.is_(False))
-        .limit(1)
-    ).one_or_none()
+    row = uow.session.execute(_KNOWN, {"indexes": indexes}).one_or_none()
     if row is not None:
         place = divisions.named(uow, [row.division]).get(row.division, row.division)
         raise Conflict(
@@ -305,26 +314,24 @@ def _refuse_known(uow: UnitOfWork, newcomers: Sequence[_Newcomer]) -> None:
         )
 
 
+_HIGHEST = select(func.max(Household.number)).where(
+    Household.number.between(bindparam("lowest"), bindparam("highest")),
+    func.length(Household.number) == func.length(bindparam("highest")),
+    ~Household.removed,
+)
+
+
 def _free_number(uow: UnitOfWork, given: str | None, village: str) -> str:
     if given:
         taken = uow.session.scalar(
-            select(Household.id).where(Household.number == given, Household.removed.is_(False))
+            select(Household.id).where(Household.number == given, ~Household.removed)
         )
         if taken:
             raise Conflict(
                 f"户编号 {given} 已有", field="household_no", advice="请留空，由系统编号"
             )
         return given
-    uow.session.execute(
-        text("SELECT pg_advisory_xact_lock(hashtext(:key))"), {"key": f"household:{village}"}
-    )
-    last = uow.session.scalar(
-        select(func.max(Household.number)).where(
-            Household.number.between(f"{village}0000", f"{village}9999"),
-            func.length(Household.number) == len(village) + 4,
-            Household.removed.is_(False),
-        )
-    )
+    last = uow.session.scalar(_HIGHEST, {"lowest": f"{village}0000", "highest": f"{village}9999"})
     return f"{village}{int(last[12:]) + 1 if last and last[12:].isdigit() else 1:04d}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Role
@@ -98,21 +98,24 @@ def uncovered(
     return found
 
 
+_LOOKING_AFTER = (
+    select(Staff)
+    .where(
+        Staff.active,
+        Staff.scopes.overlap(bindparam("scopes")),
+        Staff.roles.contains([Role.VILLAGE_OFFICER.value]),
+    )
+    .order_by(Staff.staff_no)
+)
+
+
 def officer_of(uow: UnitOfWork, village: str) -> Staff:
     """The officer whose scope is this village, or the narrowest above it.
 
     Raises ``Conflict`` when nobody looks after the village.
     """
     scopes = [village[:length] for length in (12, 9, 6)]
-    officers = uow.session.scalars(
-        select(Staff)
-        .where(
-            Staff.active,
-            Staff.scopes.overlap(scopes),
-            Staff.roles.contains([Role.VILLAGE_OFFICER.value]),
-        )
-        .order_by(Staff.staff_no)
-    )
+    officers = uow.session.scalars(_LOOKING_AFTER, {"scopes": scopes})
     ranked = sorted(
         officers, key=lambda s: -max(len(scope) for scope in s.scopes if scope in scopes)
     )
@@ -186,7 +189,7 @@ def read_coverage(uow: UnitOfWork, query: ReadCoverage) -> list[CoverageLine]:
 
 def begin(uow: UnitOfWork, people: Sequence[Person], reason: str) -> None:
     """Note who became responsible for newly registered people."""
-    uow.session.execute(
+    uow.session.connection().execute(
         insert(Responsibility),
         [
             {

@@ -277,7 +277,7 @@ def _may_appoint(uow: UnitOfWork, post: AppointStaff) -> None:
         raise Forbidden("不能给自己任职或变更岗位", advice="请由另一位管理员办理")
     filled = {
         Role(role)
-        for roles in uow.session.scalars(select(Staff.roles).where(Staff.active.is_(True)))
+        for roles in uow.session.scalars(select(Staff.roles).where(Staff.active))
         for role in roles
     }
     roles = {*post.roles, *(_roles(before) if before is not None and before.active else ())}

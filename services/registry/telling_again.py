@@ -75,7 +75,7 @@ def _households(uow: UnitOfWork) -> Iterator[HouseholdRecorded]:
     alive = dict(
         uow.session.execute(
             select(Person.household_id, func.count())
-            .where(Person.removed.is_(False), Person.deceased_on.is_(None))
+            .where(~Person.removed, Person.deceased_on.is_(None))
             .group_by(Person.household_id)
         ).all()
     )

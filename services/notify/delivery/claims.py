@@ -86,7 +86,7 @@ def _due(uow: UnitOfWork, gateway: GatewaySettings) -> tuple[Any, ...]:
     return (
         Message.status == Status.CREATED.value,
         Message.retry_at <= uow.machine_now(),
-        Message.any_hour.is_(True) if quiet else true(),
+        Message.any_hour if quiet else true(),
     )
 
 

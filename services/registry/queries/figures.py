@@ -20,7 +20,7 @@ def figures(uow: UnitOfWork, query: ReadRegistryFigures) -> RegistryFigures:
         ).where(*within(uow, query.division), Person.deceased_on.is_(None))
     ).one()
     households = select(func.count(Household.id)).where(
-        Household.removed.is_(False), *scope(uow, Household.division, query.division)
+        ~Household.removed, *scope(uow, Household.division, query.division)
     )
     changes = select(func.count(AccountChange.id)).where(
         AccountChange.state == "requested", *scope(uow, AccountChange.division, query.division)

@@ -42,6 +42,7 @@ def list_changes(uow: UnitOfWork, query: ListChanges) -> list[ChangeLine]:
         subjects += [("person", str(person_id)) for person_id in ids]
     if not subjects:
         raise Invalid("请给出人员或家庭", field="person_id")
+    uow.write_down()
     rows = uow.session.scalars(
         select(AuditRow)
         .where(tuple_(AuditRow.subject_type, AuditRow.subject_id).in_(subjects))

@@ -25,9 +25,7 @@ def read_household(uow: UnitOfWork, query: ReadHousehold) -> HouseholdView:
         household = uow.session.get(Household, query.household_id)
     elif query.household_no:
         household = uow.session.scalar(
-            select(Household).where(
-                Household.number == query.household_no, Household.removed.is_(False)
-            )
+            select(Household).where(Household.number == query.household_no, ~Household.removed)
         )
     else:
         raise Invalid("请给出户编号", field="household_no")
@@ -42,7 +40,7 @@ def list_households(uow: UnitOfWork, query: ListHouseholds) -> HouseholdPage:
     limit = max(1, min(query.limit, 500))
     members = (
         select(func.count(Person.id))
-        .where(Person.household_id == Household.id, Person.removed.is_(False))
+        .where(Person.household_id == Household.id, ~Person.removed)
         .correlate(Household)
         .scalar_subquery()
     )
@@ -50,7 +48,7 @@ def list_households(uow: UnitOfWork, query: ListHouseholds) -> HouseholdPage:
         select(Household, Person.name, Staff.name, members)
         .outerjoin(Person, Person.id == Household.head_person_id)
         .outerjoin(Staff, Staff.id == Person.officer_id)
-        .where(Household.removed.is_(False), *scope(uow, Household.division, query.division))
+        .where(~Household.removed, *scope(uow, Household.division, query.division))
         .order_by(Household.number)
         .limit(limit + 1)
     )

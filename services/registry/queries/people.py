@@ -37,7 +37,7 @@ def find_by_identity(uow: UnitOfWork, query: FindByIdentity) -> PersonView | Non
     number = identity_number.read(query.identity_number, uow.today()).number
     person = uow.session.scalar(
         select(Person).where(
-            Person.identity_index == uow.cipher.blind_index(number), Person.removed.is_(False)
+            Person.identity_index == uow.cipher.blind_index(number), ~Person.removed
         )
     )
     uow.audit("person.looked_up", "person", person.id if person else "")

@@ -31,4 +31,4 @@ def scope(uow: UnitOfWork, column: Any, division: str) -> list[Any]:
 
 def within(uow: UnitOfWork, division: str) -> list[Any]:
     """People within ``division`` and within the actor's own divisions."""
-    return [Person.removed.is_(False), *scope(uow, Person.division, division)]
+    return [~Person.removed, *scope(uow, Person.division, division)]

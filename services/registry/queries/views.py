@@ -72,7 +72,7 @@ def household_view(uow: UnitOfWork, household: Household) -> HouseholdView:
     """A household with its members, the head first."""
     uow.session.flush()
     people = uow.session.scalars(
-        select(Person).where(Person.household_id == household.id, Person.removed.is_(False))
+        select(Person).where(Person.household_id == household.id, ~Person.removed)
     ).all()
     return household_of(uow, household, people)
 

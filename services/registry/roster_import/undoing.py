@@ -101,7 +101,7 @@ def _refuse_joined(uow: UnitOfWork, import_id: UUID) -> None:
         .join(Household, Household.id == Person.household_id)
         .where(
             Household.import_id == import_id,
-            Person.removed.is_(False),
+            ~Person.removed,
             Person.import_id.is_distinct_from(import_id),
         )
     )

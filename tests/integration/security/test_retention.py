@@ -88,6 +88,7 @@ def test_only_what_is_over_its_period_goes(foundation: Foundation) -> None:
             id=evidence,
         )
         uow.audit("x", "x", 1)
+        uow.write_down()
         assert retention.sweep(uow) == {"inbox": 1, "command": 1, "file": 1, "span": 0}
         assert retention.sweep(uow) == dict.fromkeys(("inbox", "command", "file", "span"), 0)
         left = uow.session.execute(text("SELECT file_id FROM file_chunk ORDER BY 1")).scalars()
