@@ -10,7 +10,7 @@ from eventlet import patcher
 
 LONG_S = 600
 
-pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.services"]
+pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.services", "tests.fixtures.plans"]
 
 
 def pytest_collection_finish() -> None:

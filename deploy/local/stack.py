@@ -389,9 +389,10 @@ def _holds_its_port(keeper: Supervisor, stack: Stack) -> bool:
 def _program(stack: Stack, name: str) -> Program:
     service = service_of(name)
     module = ["services.portal"] if service == PORTAL else ["services.chassis.runner", service]
+    behind = ("nice", "-n", "5") if service == "notify" else ()  # money comes before letters
     return Program(
         name=name,
-        command=(sys.executable, "-m", *module),
+        command=(*behind, sys.executable, "-m", *module),
         directory=PROJECT,
         account=account("root"),
         environment=stack.environment(name),

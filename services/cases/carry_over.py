@@ -39,6 +39,9 @@ def handle(uow: UnitOfWork, events: Sequence[BenefitCarriedOver | RosterImportUn
     _open_closed(uow, carried)
 
 
+_OPEN = upsert(CaseRow).on_conflict_do_nothing().returning(CaseRow.id, CaseRow.case_no)
+
+
 def _open_closed(uow: UnitOfWork, events: Sequence[BenefitCarriedOver]) -> None:
     """A closed case for each grant, its one fact, and the decision for funding."""
     if not events:
@@ -50,14 +53,13 @@ def _open_closed(uow: UnitOfWork, events: Sequence[BenefitCarriedOver]) -> None:
     today = uow.today()
     numbers = iter(_numbers(uow, list(by_id.values())))
     rows = [_row(event, next(numbers)) for event in by_id.values()]
-    kept = uow.session.execute(
-        upsert(CaseRow).on_conflict_do_nothing().returning(CaseRow.id, CaseRow.case_no), rows
-    )
+    connection = uow.session.connection()  # past the ORM: it would hold the loop twice as long
+    kept = connection.execute(_OPEN, rows)
     fresh = dict(kept.all())
     opened = [event for event in by_id.values() if event.grant_id in fresh]
     if not opened:
         return
-    uow.session.execute(
+    connection.execute(
         insert(FactRow),
         [casework.fact_values(event.grant_id, 0, _fact(event, today)) for event in opened],
     )

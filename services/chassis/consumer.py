@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import amqp
+import eventlet
 import psycopg2
 from eventlet.event import Event as Finished
 from kombu import Connection
@@ -40,6 +41,9 @@ COPIES_PACE_S = 0.1
 """Between two batches that are not full, so that a brisk flow comes in batches and not one by one:
 a batch costs little more than an event. After a silence an event is handled at once. Nobody waits
 for a copy, so copies are made in larger portions than effects."""
+
+BUSY_LOOK_S = 1.0
+"""How often a consumer looks after its connection while a batch is being handled."""
 
 SUSPECT_AFTER = 2
 """Deliveries after which a message runs alone."""
@@ -298,9 +302,12 @@ class _Session:
             pauses += 1
 
     def _wait(self, finished: Finished) -> BaseException | None:
-        """Wait for the handler, taking deliveries and sending heartbeats meanwhile."""
+        """Wait for the handler; while it works long, take deliveries and send heartbeats."""
         while not finished.ready():
-            self._drain(0.003)
+            with eventlet.Timeout(BUSY_LOOK_S, False):
+                finished.wait()
+                break
+            self._beat()
         outcome: BaseException | None = finished.wait()
         return outcome
 

@@ -114,34 +114,28 @@ def list_paid_after_death(uow: UnitOfWork) -> None:
         )
 
 
+_ENLIST = """
+INSERT INTO stop AS known (person_id, died_on, source, source_event_id)
+SELECT :person_id, :died_on, :source, :source_event_id
+WHERE NOT EXISTS (
+    SELECT 1 FROM revocation r WHERE r.person_id = :person_id AND r.revokes = :source_event_id)
+ON CONFLICT (person_id) DO UPDATE
+SET died_on = excluded.died_on, source = excluded.source,
+    source_event_id = excluded.source_event_id, revoked_by = NULL
+WHERE known.revoked_by IS NOT NULL
+RETURNING person_id
+"""
+
+
 def _enlist(uow: UnitOfWork, event: PersonDied) -> bool:
     """Put a person on the stop list; False when already there or revoked before it came."""
-    revoked = uow.session.scalar(
-        select(RevocationRow.revokes).where(
-            RevocationRow.person_id == event.person_id,
-            RevocationRow.revokes == event.source_event_id,
-        )
-    )
-    if revoked is not None:
-        return False
-    entry = upsert(StopRow).values(
-        person_id=event.person_id,
-        died_on=event.died_on,
-        source=event.source,
-        source_event_id=event.source_event_id,
-        revoked_by=None,
-    )
-    taken = entry.on_conflict_do_update(
-        index_elements=["person_id"],
-        set_={
-            "died_on": event.died_on,
-            "source": event.source,
-            "source_event_id": event.source_event_id,
-            "revoked_by": None,
-        },
-        where=StopRow.revoked_by.is_not(None),
-    ).returning(StopRow.person_id)
-    return uow.session.scalar(taken) is not None
+    told = {
+        "person_id": event.person_id,
+        "died_on": event.died_on,
+        "source": event.source,
+        "source_event_id": event.source_event_id,
+    }
+    return uow.session.execute(text(_ENLIST), told).first() is not None
 
 
 def _stop(uow: UnitOfWork, event: PersonDied | StopRow) -> None:

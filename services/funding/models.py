@@ -452,6 +452,7 @@ class PaymentRow(Base):
         Index("ix_payment_batch", "batch_id", "state"),
         Index("ix_payment_payee", "payee_person_id"),
         Index("ix_payment_entitlement", "entitlement_id"),
+        Index("ix_payment_household", "household_id"),
         CheckConstraint("fen > 0", name="fen"),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import msgspec
@@ -21,11 +22,10 @@ def policy_id(benefit: str, version: Version) -> str:
     return f"{benefit}:{version.division or 'all'}:{version.effective_from}"
 
 
-def install(uow: UnitOfWork) -> None:
-    """Bring the tables to the files. A version in the table with another rule is a conflict."""
-    known = policies.benefits().values()
-    session = uow.session
-    rows = [
+@functools.cache
+def _rows() -> list[dict[str, object]]:
+    """The rows of every version of the files."""
+    return [
         {
             "id": policy_id(benefit.code, version),
             "benefit": benefit.code,
@@ -36,9 +36,16 @@ def install(uow: UnitOfWork) -> None:
             "clause": version.clause,
             "rule": msgspec.json.decode(msgspec.json.encode(version.rule)),
         }
-        for benefit in known
+        for benefit in policies.benefits().values()
         for version in benefit.versions
     ]
+
+
+def install(uow: UnitOfWork) -> None:
+    """Bring the tables to the files. A version in the table with another rule is a conflict."""
+    known = policies.benefits().values()
+    session = uow.session
+    rows = _rows()
     stored: dict[str, dict[str, object]] = dict(
         session.execute(select(PolicyRow.id, PolicyRow.rule)).all()
     )

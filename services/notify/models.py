@@ -117,6 +117,14 @@ class Message(Base):
         ),
         Index("ix_message_letter", "person_id", postgresql_where=text("status = 'pending'")),
         Index("ix_message_person", "person_id", "created_at"),
+        Index("ix_message_listed", "created_at", "id"),
+        Index(
+            "ix_message_counted",
+            "division",
+            "status",
+            "channel",
+            postgresql_ops={"division": "text_pattern_ops"},
+        ),
         Index("ix_message_case", "case_id", postgresql_where=text("case_id IS NOT NULL")),
         Index("ix_message_kept", "finished_at", postgresql_where=text("text IS NOT NULL")),
     )

@@ -351,6 +351,7 @@ class BureauNotice(Base):
             postgresql_where=text("state = 'waiting'"),
         ),
         Index("ix_bureau_notice_person", "person_id"),
+        Index("ix_bureau_notice_revokes", "revokes", postgresql_where=text("revokes IS NOT NULL")),
     )
 
     event_id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)

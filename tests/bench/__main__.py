@@ -13,6 +13,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,8 @@ def keep(fresh: dict[str, dict[str, Any]]) -> list[str]:
     page = [
         "# Benchmarks",
         "",
-        "Written by `make bench`; what each figure means stands in `tests/bench/`.",
+        "Written by `make bench`; what each figure means stands in `tests/bench/`. `pace`: seconds",
+        "for ten million additions before and after, since cores of a virtual machine vary.",
         "",
         f"Machine: {machine()}.",
         "",
@@ -114,11 +116,27 @@ def keep(fresh: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def measured(name: str) -> dict[str, dict[str, Any]]:
-    """The figures of one bench, each with commit, moment and the load it began under."""
+    """The figures of one bench, each with commit, moment, the load it began under and the
+    machine's pace before and after.
+    """
     stamp = {"commit": commit(), "load": round(os.getloadavg()[0], 1)}
+    before = pace()
     found = importlib.import_module(f"tests.bench.{name}").measure()
+    stamp["pace"] = f"{before:.2f}–{pace():.2f} s"
     moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return {key: {**figure, **stamp, "measured": moment} for key, figure in found.items()}
+
+
+def pace() -> float:
+    """Seconds this machine takes over ten million additions.
+
+    A virtual machine's cores have neighbours and run at half their pace at times: times and rates
+    compare between two runs only where this is alike.
+    """
+    began, total = time.perf_counter(), 0
+    for number in range(10_000_000):
+        total += number
+    return time.perf_counter() - began
 
 
 def commit() -> str:

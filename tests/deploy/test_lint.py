@@ -26,6 +26,10 @@ BAD = {
     ],
     "personal-field-named-in-log": ['log.info("registered", phone="unknown")'],
     "other-serialisers-than-json": ["pickle.loads(body)", "yaml.load(body)", "marshal.loads(body)"],
+    "boolean-compared-with-is": [
+        "select(Person).where(Person.removed.is_(False))",
+        "select(Case).where(Case.returned.is_(True))",
+    ],
     "B602": ["subprocess.run(name, shell=True)"],
     "B324": ["hashlib.md5(body).hexdigest()"],
 }
@@ -33,6 +37,7 @@ GOOD = """
 session.execute(text("SELECT id FROM person WHERE name = :name"), {"name": name})
 session.execute(text("SELECT id " "FROM person"))
 cursor.execute("SELECT id FROM person WHERE name = %s", [name])
+select(Person).where(~Person.removed, Person.officer_in_post.is_(True))
 log.info("registered", person=person.id, division=person.division)
 log.warning("not registered", code=error.code)
 json.loads(body)

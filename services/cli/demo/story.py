@@ -198,30 +198,35 @@ class _Quiet:
 
     def __init__(self, here: Stack) -> None:
         self._stack = here
-        self._before: int | None = None
+        self._before: list[int | None] = []
         self.moved = True
 
     def holds(self) -> bool:
         """Nothing waits, and nothing took effect since the last look."""
-        assert self._stack.broker is not None
-        waiting = effects = 0
+        waiting: list[int | None] = self._each("SELECT min(id) FROM outbox")
+        said = any(waiting)
+        now = waiting if said else self._each("SELECT count(*) FROM inbox")
+        still = not said and now == self._before and not self._on_its_way()
+        self.moved = self.moved or now != self._before
+        self._before = now
+        return still
+
+    def _each(self, question: str) -> list[int | None]:
+        answers = []
         for url in self._stack.database_urls.values():
             with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
-                cursor.execute("SELECT (SELECT count(*) FROM outbox), (SELECT count(*) FROM inbox)")
-                row = cursor.fetchone() or (1, 0)
-            waiting += row[0]
-            effects += row[1]
-        if not waiting:
-            waiting = sum(
-                int(queue.get("messages", 0))
-                for queue in self._stack.broker.queues(vhost(self._stack))
-                if not queue["name"].endswith((".archive", ".dead", ".published"))
-                and not queue["name"].startswith("bureau.")  # a bureau takes its own time
-            )
-        still = waiting == 0 and effects == self._before
-        self.moved = self.moved or effects != self._before
-        self._before = effects
-        return still
+                cursor.execute(question)
+                answers += [answer for (answer,) in cursor.fetchall()]
+        return answers
+
+    def _on_its_way(self) -> int:
+        assert self._stack.broker is not None
+        return sum(
+            int(queue.get("messages", 0))
+            for queue in self._stack.broker.queues(vhost(self._stack))
+            if not queue["name"].endswith((".archive", ".dead", ".published"))
+            and not queue["name"].startswith("bureau.")  # a bureau takes its own time
+        )
 
 
 def _repay(world: World, paid: money.Paid, folder: Path) -> money.Paid | None:

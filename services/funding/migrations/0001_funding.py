@@ -429,6 +429,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_payment_batch", "payment", ["batch_id", "state"], unique=False)
     op.create_index("ix_payment_entitlement", "payment", ["entitlement_id"], unique=False)
+    op.create_index("ix_payment_household", "payment", ["household_id"], unique=False)
     op.create_index("ix_payment_payee", "payment", ["payee_person_id"], unique=False)
     op.create_table(
         "policy",

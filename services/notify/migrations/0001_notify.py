@@ -134,6 +134,14 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status = 'pending'"),
     )
+    op.create_index(
+        "ix_message_counted",
+        "message",
+        ["division", "status", "channel"],
+        unique=False,
+        postgresql_ops={"division": "text_pattern_ops"},
+    )
+    op.create_index("ix_message_listed", "message", ["created_at", "id"], unique=False)
     op.create_index("ix_message_person", "message", ["person_id", "created_at"], unique=False)
     op.create_table(
         "person",

@@ -47,6 +47,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_bureau_notice_person", "bureau_notice", ["person_id"], unique=False)
     op.create_index(
+        "ix_bureau_notice_revokes",
+        "bureau_notice",
+        ["revokes"],
+        unique=False,
+        postgresql_where=sa.text("revokes IS NOT NULL"),
+    )
+    op.create_index(
         "ix_bureau_notice_waiting",
         "bureau_notice",
         ["identity_index"],
