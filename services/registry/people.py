@@ -54,7 +54,6 @@ def register(uow: UnitOfWork, command: RegisterHousehold) -> HouseholdView:
     _refuse_known(uow, newcomers)
     household.number = _free_number(uow, command.household_no, place.code)
     uow.session.add(household)
-    uow.session.flush()
     _put_on_record(uow, newcomers)
     uow.emit(announcements.household_state(uow, household, members=len(newcomers)))
     _tell_of_new(uow, newcomers)

@@ -1,7 +1,7 @@
 """A hundred submissions a second at the edge: how long one waits for its answer.
 
-All services run as `zhida up` starts them. Sixteen windows register households in the villages of
-the city, evenly spread over time whether or not the answers come (an open load): a late answer
+All services run as `zhida up` starts them. Sixteen windows register households in a hundred
+villages, evenly spread over time whether or not the answers come (an open load): a late answer
 delays nobody.
 Where the machine carries fewer than are submitted the latency is the length of the queue;
 ``carried_per_s`` says how many it carried.
@@ -40,6 +40,7 @@ RATE = 100
 WARM_UP_S = 5
 SECONDS = 30
 WINDOWS = 16
+VILLAGES = 100
 
 
 def measure() -> dict[str, dict[str, Any]]:
@@ -78,20 +79,22 @@ def measure() -> dict[str, dict[str, Any]]:
 
 
 def settle(world: World) -> list[str]:
-    """An officer for the whole city; its villages."""
+    """A hundred villages, each with its own officer."""
     admin, city = world["admin"], world.village[:6]
-    admin.ask(
-        AppointStaff(
-            staff_no="D900",
-            name="向家旺",
-            division=city,
-            roles=(Role.VILLAGE_OFFICER,),
-            scopes=(city,),
-        )
-    )
     towns = admin.ask(ListDivisions(parent=city))
     below = [place for town in towns for place in admin.ask(ListDivisions(parent=town.code))]
-    return [place.code for place in below if len(place.code) == 12]
+    villages = [place.code for place in below if len(place.code) == 12][:VILLAGES]
+    for number, village in enumerate(villages):
+        admin.ask(
+            AppointStaff(
+                staff_no=f"V{number:03d}",
+                name="向家旺",
+                division=village,
+                roles=(Role.VILLAGE_OFFICER,),
+                scopes=(village,),
+            )
+        )
+    return villages
 
 
 def household(village: str, number: int) -> RegisterHousehold:
