@@ -26,8 +26,8 @@ demo: setup  ## The main job from roster to paid, with synthetic people (PEOPLE=
 	@$(VENV)/zhida demo --people $(PEOPLE)
 
 test: setup lint  ## Everything: lint, unit, integration, end to end, browser, faults
-	$(VENV)/pytest -n $(WORKERS) --maxschedchunk 12 -q -m "not alone" tests
-	$(VENV)/pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m alone tests
+	$(VENV)/pytest -n $(WORKERS) --maxschedchunk 12 -q --durations 10 -m "not alone" tests
+	$(VENV)/pytest -n 2 --dist loadfile --no-loadscope-reorder -q --durations 10 -m alone tests
 
 unit: setup  ## Unit and contract tests only, in parallel
 	$(VENV)/pytest -n auto -q tests/unit tests/contract
