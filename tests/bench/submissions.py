@@ -66,12 +66,11 @@ def measure() -> dict[str, dict[str, Any]]:
         client.close()
     finally:
         stack.down()
-    found = figures(waited[WARM_UP_S * RATE :])
-    found["submissions"] = found.pop("deaths")
+    found = figures(waited[WARM_UP_S * RATE :], RATE)
+    del found["people"]
     return {
         "submission_p99_ms": {
             **found,
-            "rate_per_s": RATE,
             "carried_per_s": round(carried),
             "processors": f"{share[0]:.0%} of {os.cpu_count()} cores",
         }
