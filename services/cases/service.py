@@ -131,7 +131,7 @@ class CasesService(Service):
 
     name = "cases"
     kept = stock.KEPT
-    in_post = staticmethod(posts.by(Staff.staff_id, Staff.active))
+    post_of = staticmethod(posts.by(Staff.staff_id, Staff.active, Staff.roles, Staff.scopes))
 
     # copies ------------------------------------------------------------------------------------
 

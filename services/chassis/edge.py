@@ -24,11 +24,11 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 
-from services.chassis import audit, metrics, spans, tracing
+from services.chassis import audit, metrics, posts, spans, tracing
 from services.chassis.actors import ActorVerifier
 from services.chassis.logs import get_logger
 from services.chassis.models import CommandRow
-from services.chassis.posts import InPost
+from services.chassis.posts import PostOf
 from services.chassis.uow import Foundation, UnitOfWork
 from services.contracts.actors import Actor, Role
 from services.contracts.errors import (
@@ -81,13 +81,13 @@ class Endpoint:
         context: dict[str, Any],
         *,
         home: str | None,
-        in_post: InPost | None = None,
+        post_of: PostOf | None = None,
     ) -> dict[str, Any]:
         """The answer as it travels: ``{"ok": …}`` or ``{"error": {…}}``. Never raises.
 
         ``home`` is the service class as ``module:Class``, for a child process to find it; ``None``
-        in the child itself. Nobody who may not ask makes a process start. ``in_post`` says whether
-        the asker still is.
+        in the child itself. Nobody who may not ask makes a process start. ``post_of`` knows what
+        the asker's post is now.
         """
         service, method = foundation.settings.service, self.request.method()
         started = time.monotonic()
@@ -101,7 +101,7 @@ class Endpoint:
                     answer = _in_child(home, method, body, context)
                     outcome = answer["error"]["code"] if "error" in answer else "ok"
                     return answer
-                return {"ok": self._transact(foundation, handle, body, context, span, in_post)}
+                return {"ok": self._transact(foundation, handle, body, context, span, post_of)}
         except ZhidaError as error:
             outcome = error.code
             return {"error": error.as_dict()}
@@ -132,7 +132,7 @@ class Endpoint:
         body: dict[str, Any],
         context: dict[str, Any],
         span: tracing.Span,
-        in_post: InPost | None,
+        post_of: PostOf | None,
     ) -> Any:
         actor = self._admit(foundation, context)
         _refuse_nul(body, [])
@@ -141,8 +141,9 @@ class Endpoint:
         except msgspec.ValidationError as error:
             raise Invalid(f"请求内容不合格式：{error}", field=_field(error)) from error
         with foundation.begin(actor) as uow:
-            if in_post is not None and not in_post(uow.session, actor.id):
-                raise Unauthenticated("您已离岗，账号不能再使用", advice="如有疑问请联系系统管理员")
+            if post_of is not None:
+                actor = uow.actor = posts.as_of_now(actor, post_of(uow.session, actor.id))
+                self._require_role(actor)
             if actor.has(Role.AUDITOR) and not self.writes and self.access is not PUBLIC:
                 audit.look(uow, request)
             if not self.writes:
@@ -171,9 +172,12 @@ class Endpoint:
             raise Unauthenticated("尚未登录", advice="请先登录")
         verifier = _verifier(foundation.settings.actor_public_keys)
         actor = verifier.actor(str(token), purpose=context.get("purpose"))
+        self._require_role(actor)
+        return actor
+
+    def _require_role(self, actor: Actor) -> None:
         if not isinstance(self.access, _Public) and not actor.has(*self.access):
             raise Forbidden("您的岗位没有这项权限", advice="请由有权限的岗位办理")
-        return actor
 
     def _claim(self, uow: UnitOfWork, key: str, body: dict[str, Any]) -> dict[str, Any] | None:
         """The first answer when the key was used before; ``None`` when it is ours now.

@@ -65,7 +65,7 @@ from services.chassis.edge import PUBLIC, Access, EdgeEntrypoint, Endpoint
 from services.chassis.hub import HubWatch
 from services.chassis.inbox import Delivery
 from services.chassis.logs import get_logger
-from services.chassis.posts import InPost
+from services.chassis.posts import PostOf
 from services.chassis.relay import Relay
 from services.chassis.settings import RetryStep
 from services.chassis.topology import WorkQueue
@@ -423,7 +423,7 @@ def _endpoint(endpoint: Endpoint) -> Callable[[F], Any]:
             handle = functools.partial(method, self)
             home = f"{type(self).__module__}:{type(self).__qualname__}"
             return endpoint.answer(
-                self.chassis.foundation, handle, body, context, home=home, in_post=self.in_post
+                self.chassis.foundation, handle, body, context, home=home, post_of=self.post_of
             )
 
         run.endpoint = endpoint  # type: ignore[attr-defined]
@@ -450,8 +450,8 @@ class Service:
     chassis = Chassis()
     kept: tuple[stock.Kept, ...] = ()
     books: tuple[stock.Books, ...] = ()
-    in_post: InPost | None = None
-    """Whether a member of staff still is (``posts.by``)."""
+    post_of: PostOf | None = None
+    """What the post of a member of staff is now (``posts.by``)."""
 
     @Copies.decorator
     def apply_copies(self, deliveries: list[Delivery]) -> None:

@@ -138,6 +138,7 @@ class StaffCopy(Base):
     name: Mapped[str]
     division: Mapped[str]
     roles: Mapped[list[str]] = mapped_column(ARRAY(String))
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(String))
     active: Mapped[bool]
     epoch: Mapped[int]
     version: Mapped[int] = mapped_column(BigInteger)

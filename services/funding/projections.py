@@ -101,6 +101,7 @@ def staff(uow: UnitOfWork, events: Sequence[StaffAppointed]) -> None:
                 "name": event.name,
                 "division": event.division,
                 "roles": [role.value for role in event.roles],
+                "scopes": list(event.scopes),
                 "active": event.active,
                 "epoch": event.epoch,
                 "version": event.version,

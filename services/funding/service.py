@@ -70,7 +70,9 @@ class FundingService(Service):
 
     name = "funding"
     kept = stock.KEPT
-    in_post = staticmethod(posts.by(StaffCopy.staff_id, StaffCopy.active))
+    post_of = staticmethod(
+        posts.by(StaffCopy.staff_id, StaffCopy.active, StaffCopy.roles, StaffCopy.scopes)
+    )
     books = stock.BOOKS
 
     # copies of what registry owns

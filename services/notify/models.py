@@ -13,10 +13,12 @@ from sqlalchemy import (
     Identity,
     Index,
     SmallInteger,
+    String,
     UniqueConstraint,
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from services.chassis.models import ColumnTypes, new_metadata
@@ -72,6 +74,8 @@ class Staff(Base):
     staff_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     name: Mapped[str | None]
     division: Mapped[str | None]
+    roles: Mapped[list[str] | None] = mapped_column(ARRAY(String))
+    scopes: Mapped[list[str] | None] = mapped_column(ARRAY(String))
     active: Mapped[bool] = mapped_column(server_default=text("true"))
     epoch: Mapped[int | None] = mapped_column(BigInteger)
     version: Mapped[int | None] = mapped_column(BigInteger)

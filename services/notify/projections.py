@@ -66,7 +66,7 @@ def contacts(uow: UnitOfWork, events: Sequence[PersonContactChanged]) -> None:
 
 
 def staff(uow: UnitOfWork, events: Sequence[StaffAppointed]) -> None:
-    """Keep the names of staff and who has left."""
+    """Keep the names of staff, their posts and who has left."""
     upsert_newer(
         uow.session,
         Staff,
@@ -75,6 +75,8 @@ def staff(uow: UnitOfWork, events: Sequence[StaffAppointed]) -> None:
                 "staff_id": event.staff_id,
                 "name": event.name,
                 "division": event.division,
+                "roles": [role.value for role in event.roles],
+                "scopes": list(event.scopes),
                 "active": event.active,
                 "epoch": event.epoch,
                 "version": event.version,

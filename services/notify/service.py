@@ -117,7 +117,7 @@ class NotifyService(Service):
 
     name = "notify"
     kept = stock.KEPT
-    in_post = staticmethod(posts.by(Staff.staff_id, Staff.active))
+    post_of = staticmethod(posts.by(Staff.staff_id, Staff.active, Staff.roles, Staff.scopes))
     chassis = NotifyChassis()
 
     # copies ------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ class RegistryService(Service):
 
     name = "registry"
     kept = stock.KEPT
-    in_post = staticmethod(posts.by(Staff.id, Staff.active))
+    post_of = staticmethod(posts.by(Staff.id, Staff.active, Staff.roles, Staff.scopes))
     chassis = RegistryChassis()
 
     # -- signing in and staff

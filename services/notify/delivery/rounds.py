@@ -77,7 +77,10 @@ def deliver_due(foundation: Foundation, actor: Actor, gateway: GatewaySettings) 
 def _deliver_over_one_line(
     foundation: Foundation, actor: Actor, gateway: GatewaySettings, ends: float
 ) -> int | None:
-    """How many messages this line dealt with; None when it could not be opened."""
+    """How many messages this line dealt with; None when it could not be opened.
+
+    The other line's messages stand whatever this one meets.
+    """
     dealt = 0
     try:
         with Line(gateway) as line:
@@ -91,6 +94,8 @@ def _deliver_over_one_line(
                 dealt += planned
     except GatewayError:
         return None
+    except (OperationalError, InterfaceError) as error:
+        _watch.note(f"database: {type(error).__name__}")
     return dealt
 
 

@@ -162,6 +162,8 @@ def upgrade() -> None:
         sa.Column("staff_id", sa.Uuid(), nullable=False),
         sa.Column("name", sa.String(), nullable=True),
         sa.Column("division", sa.String(), nullable=True),
+        sa.Column("roles", postgresql.ARRAY(sa.String()), nullable=True),
+        sa.Column("scopes", postgresql.ARRAY(sa.String()), nullable=True),
         sa.Column("active", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=True),
         sa.Column("version", sa.BigInteger(), nullable=True),

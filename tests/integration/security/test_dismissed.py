@@ -1,7 +1,10 @@
-"""Who left post is refused at once by every service, however long the token still runs."""
+"""Who left post, or lost a role or a place, is refused at once by every service, however long the
+token still runs.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from uuid import UUID
 
@@ -11,7 +14,7 @@ from services.chassis.actors import ActorSigner
 from services.chassis.discovery import NAMES, service_class
 from services.chassis.service import endpoints
 from services.chassis.uow import Foundation
-from services.contracts.actors import Role, system_actor
+from services.contracts.actors import Actor, Role, system_actor
 from services.contracts.commands.registry import AppointStaff, EndAppointment
 from services.contracts.events.registry import StaffAppointed
 from services.contracts.ids import new_id
@@ -19,6 +22,7 @@ from services.registry import settings, staff
 from tests.fixtures.services import KEYS, OpenUow, actor
 
 TOWN = "421083108"
+VILLAGE = "421083108204"
 
 
 @pytest.mark.parametrize("service", NAMES)
@@ -35,13 +39,15 @@ def test_a_token_of_somebody_who_left_opens_nothing(
     cls = service_class(service)
     door = endpoints(cls)["describe_file"]
 
-    def post(version: int, active: bool, staff_id: UUID) -> UUID:
+    def post(
+        version: int, active: bool, staff_id: UUID, role: Role = Role.TOWN_CLERK, scope: str = TOWN
+    ) -> UUID:
         if service == "registry":
             with uow_for("registry", actor=actor(Role.SYSTEM_ADMIN)) as uow:
                 if active:
                     given = AppointStaff(
                         staff_no="HH0001", name="郑玉兰", division=TOWN,
-                        roles=(Role.TOWN_CLERK,), scopes=(TOWN,),
+                        roles=(role,), scopes=(scope,),
                     )  # fmt: skip
                     return staff.appoint(uow, given).staff_id
                 return staff.end_appointment(
@@ -49,7 +55,7 @@ def test_a_token_of_somebody_who_left_opens_nothing(
                 ).staff_id
         appointed = StaffAppointed(
             staff_id=staff_id, staff_no="HH0001", name="郑玉兰", division=TOWN,
-            roles=(Role.TOWN_CLERK,), scopes=(TOWN,), active=active, epoch=0, version=version,
+            roles=(role,), scopes=(scope,), active=active, epoch=0, version=version,
         )  # fmt: skip
         (copy,) = (
             getattr(cls, name)
@@ -60,6 +66,8 @@ def test_a_token_of_somebody_who_left_opens_nothing(
             copy(cls(), uow, [appointed])
         return staff_id
 
+    reached: list[Actor] = []
+
     def answer(staff_id: UUID) -> str:
         token = ActorSigner(KEYS["ACTOR_SIGNING_KEY"]).token(
             actor(Role.TOWN_CLERK, divisions=(TOWN,), staff_id=staff_id)
@@ -68,17 +76,24 @@ def test_a_token_of_somebody_who_left_opens_nothing(
         handle = cls.describe_file.__wrapped__
         said = door.answer(
             foundation_for(service),
-            lambda uow, request: handle(cls(), uow, request),
+            lambda uow, request: (reached.append(uow.actor), handle(cls(), uow, request)),
             body,
             {"actor_token": token},
             home=None,
-            in_post=cls.in_post,
+            post_of=cls.post_of,
         )
         return str(said["error"]["code"])
 
     assert answer(new_id()) == "not_found"
     known = post(1, True, new_id())
     assert answer(known) == "not_found"
-    post(2, False, known)
+    assert (reached[-1].roles, reached[-1].divisions) == ((Role.TOWN_CLERK,), (TOWN,))
+    post(2, True, known, scope=VILLAGE)
+    assert answer(known) == "not_found"
+    assert reached[-1].divisions == (VILLAGE,)
+    post(3, True, known, role=Role.TOWN_REVIEWER)
+    door = dataclasses.replace(door, access=(Role.TOWN_CLERK,))
+    assert answer(known) == "forbidden"
+    post(4, False, known)
     assert answer(known) == "unauthenticated"
     assert answer(new_id()) == "not_found"
