@@ -48,7 +48,7 @@ def test_a_roster_an_application_and_a_letter(
         staff_no="HH0001",
         name="王芳",
         division=world.TOWN,
-        roles=(),
+        roles=world.acting(world.CLERK).roles,
         scopes=(world.TOWN,),
         active=True,
         epoch=0,
