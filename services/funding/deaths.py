@@ -281,8 +281,9 @@ def _pull_payments(uow: UnitOfWork, person_id: uuid.UUID, changed: Sequence[uuid
     """Drafts not yet signed leave their batch; locked payments are withdrawn by a transfer.
 
     Signed drafts stay as they were signed: the lock joins the stop list again and withdraws them.
-    So does whatever step has its hands on a batch at this moment, or the next one: a death never
-    waits for it.
+    So does whatever step has its hands on a batch at this moment, or the next one: a death waits
+    for none of its rows. (For the reckoning of its own household by a check it does wait:
+    ``terms.reconcile``.)
     """
     unsigned: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
     locked: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
