@@ -133,8 +133,8 @@ def reconcile(uow: UnitOfWork, pairs: Iterable[Pair], *, cause: str, reason: str
     session = uow.session
     # One reckoning of a person at a time, until its transaction ends: a check that reckons somebody
     # anew keeps later deaths of that household waiting. Rows are not locked: a death must not wait
-    # for a lock or a settlement under way; what they hold is on its way, and a payment whose due changed under
-    # it is found at the next step (``checking.CHANGED``).
+    # for a lock or a settlement under way; what they hold is on its way, and a payment whose due
+    # changed under it is found at the next step (``checking.CHANGED``).
     session.execute(text(_ALONE), {"persons": persons})
     shares: dict[Pair, list[_Share]] = defaultdict(list)
     for benefit, person, *share in session.execute(text(_IN_FORCE), {"persons": persons}):
