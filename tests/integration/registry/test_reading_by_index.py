@@ -1,5 +1,7 @@
 """What a window or an event asks for is found by index, however many people are on record."""
 
+from sqlalchemy import text
+
 from services.contracts.commands.registry import (
     AddMember,
     FindByIdentity,
@@ -52,3 +54,14 @@ def test_whoever_is_looked_up(act: Act, reading_whole: ReadingWhole) -> None:
             queries.list_households(uow, ListHouseholds(division=division))
     large = {table: whole[table] for table in whole.keys() - SMALL}
     assert not large, "\n".join(f"{t}: {q}" for t, q in large.items())
+
+
+def test_a_table_read_from_end_to_end_is_seen(act: Act, reading_whole: ReadingWhole) -> None:
+    """What these tests rest on: the condition of a partial index in other words uses no index."""
+    by_number = "SELECT id FROM person WHERE identity_index = :index AND "
+    with act() as uow:
+        register(uow)
+    for condition, seen in (("removed IS FALSE", {"person"}), ("NOT removed", set())):
+        with reading_whole() as whole, act() as uow:
+            uow.session.execute(text(by_number + condition), {"index": b"x"})
+        assert whole.keys() - SMALL == seen
