@@ -287,6 +287,17 @@ class RevocationRow(Base):
     source_event_id: Mapped[str]
 
 
+class UnreconciledRow(Base):
+    """Somebody whose dues are to be brought to the terms in force, as soon as nobody else does."""
+
+    __tablename__ = "unreconciled"
+
+    person_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    benefit: Mapped[str] = mapped_column(primary_key=True)
+    cause: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str]
+
+
 # --- dues and payments ----------------------------------------------------------------------------
 
 

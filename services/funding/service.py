@@ -47,6 +47,7 @@ from services.funding import (
     settlement,
     signing,
     stock,
+    terms,
 )
 from services.funding.models import HouseholdCopy, PersonCopy, StaffCopy
 
@@ -143,6 +144,11 @@ class FundingService(Service):
     def list_paid_after_death(self, uow: UnitOfWork) -> None:
         """Recoveries of deaths that came at the very moment of a settlement."""
         deaths.list_paid_after_death(uow)
+
+    @every(seconds=1)
+    def reconcile_noted(self, uow: UnitOfWork) -> None:
+        """People whose death came while their household was being reckoned."""
+        terms.reconcile_noted(uow)
 
     # batches
 

@@ -25,10 +25,20 @@ from services.funding import ledger
 from services.funding.domain.dues import Due, Part, difference
 from services.funding.domain.ledger import Step
 from services.funding.domain.months import Month, first_day, shift, span
-from services.funding.models import DueRow, EntitlementRow, RecoveryRow, ShareRow, TermRow
+from services.funding.models import (
+    DueRow,
+    EntitlementRow,
+    RecoveryRow,
+    ShareRow,
+    TermRow,
+    UnreconciledRow,
+)
 
 Pair = tuple[uuid.UUID, str]
 """A covered person and a benefit."""
+
+#: How many noted people and benefits are reconciled in one transaction.
+NOTED_AT_ONCE = 500
 
 
 def replace_from(
@@ -95,9 +105,17 @@ class _Share:
         return span(self.start, last)
 
 
+# One reckoning of a person at a time, until its transaction ends. Rows are not locked: a death must
+# not wait for a lock or a settlement under way; what they hold is on its way, and a payment whose
+# due changed under it is found at the next step (``checking.CHANGED``).
 _ALONE = """
 SELECT pg_advisory_xact_lock(hashtextextended(p::text, 0))
 FROM unnest(CAST(:persons AS uuid[])) AS p
+"""
+
+_ALONE_IF_FREE = """
+SELECT p FROM unnest(CAST(:persons AS uuid[])) AS p
+WHERE pg_try_advisory_xact_lock(hashtextextended(p::text, 0))
 """
 
 _IN_FORCE = """
@@ -124,18 +142,66 @@ def reconcile(uow: UnitOfWork, pairs: Iterable[Pair], *, cause: str, reason: str
     """Bring months that already have dues to what the terms in force say, for some people.
 
     Dues in a payment on its way are left as they are; the settlement of that payment reconciles
-    them. Recoveries already raised count as paid back.
+    them. Recoveries already raised count as paid back. Waits for whoever reckons one of these
+    people at this moment.
+    """
+    wanted = set(pairs)
+    if wanted:
+        uow.session.execute(text(_ALONE), {"persons": _persons(wanted)})
+        _reconcile(uow, wanted, cause, reason)
+
+
+def reconcile_or_note(uow: UnitOfWork, pairs: Iterable[Pair], *, cause: str, reason: str) -> None:
+    """As ``reconcile``, but never waiting: whom another transaction reckons at this moment (a check
+    of the whole month, say) is noted, and ``reconcile_noted`` takes them as soon as they are free.
     """
     wanted = set(pairs)
     if not wanted:
         return
-    persons = sorted({person for person, _ in wanted})
+    free = _free(uow, wanted)
+    _reconcile(uow, free, cause, reason)
+    if wanted - free:
+        uow.session.execute(
+            upsert(UnreconciledRow).on_conflict_do_nothing(),
+            [
+                {"person_id": person, "benefit": benefit, "cause": cause, "reason": reason}
+                for person, benefit in sorted(wanted - free)
+            ],
+        )
+
+
+def reconcile_noted(uow: UnitOfWork) -> None:
+    """Reconcile those noted whom nobody reckons any more; the others stay noted."""
+    noted = uow.session.scalars(
+        select(UnreconciledRow).order_by(UnreconciledRow.person_id).limit(NOTED_AT_ONCE)
+    ).all()
+    free = _free(uow, {(row.person_id, row.benefit) for row in noted})
+    told: dict[tuple[str, str], set[Pair]] = defaultdict(set)
+    for row in noted:
+        if (row.person_id, row.benefit) in free:
+            told[row.cause, row.reason].add((row.person_id, row.benefit))
+            uow.session.delete(row)
+    for (cause, reason), pairs in told.items():
+        _reconcile(uow, pairs, cause, reason)
+
+
+def _persons(pairs: Iterable[Pair]) -> list[uuid.UUID]:
+    return sorted({person for person, _ in pairs})
+
+
+def _free(uow: UnitOfWork, pairs: set[Pair]) -> set[Pair]:
+    """Those of some pairs whose person nobody else reckons; nobody else does from now on."""
+    if not pairs:
+        return set()
+    taken = set(uow.session.scalars(text(_ALONE_IF_FREE), {"persons": _persons(pairs)}))
+    return {pair for pair in pairs if pair[0] in taken}
+
+
+def _reconcile(uow: UnitOfWork, wanted: set[Pair], cause: str, reason: str) -> None:
+    if not wanted:
+        return
+    persons = _persons(wanted)
     session = uow.session
-    # One reckoning of a person at a time, until its transaction ends: a check that reckons somebody
-    # anew keeps later deaths of that household waiting. Rows are not locked: a death must not wait
-    # for a lock or a settlement under way; what they hold is on its way, and a payment whose due
-    # changed under it is found at the next step (``checking.CHANGED``).
-    session.execute(text(_ALONE), {"persons": persons})
     shares: dict[Pair, list[_Share]] = defaultdict(list)
     for benefit, person, *share in session.execute(text(_IN_FORCE), {"persons": persons}):
         shares[person, benefit].append(_Share(*share))

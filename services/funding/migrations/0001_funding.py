@@ -561,6 +561,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("term_id", "person_id", name=op.f("pk_share")),
     )
     op.create_index("ix_share_person", "share", ["person_id"], unique=False)
+    op.create_table(
+        "unreconciled",
+        sa.Column("person_id", sa.Uuid(), nullable=False),
+        sa.Column("benefit", sa.String(), nullable=False),
+        sa.Column("cause", sa.String(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("person_id", "benefit", "cause", name=op.f("pk_unreconciled")),
+    )
     # ### end Alembic commands ###
     op.execute(audit.append_only("transfer"))
 

@@ -22,6 +22,7 @@ from services.contracts.events.registry import HouseholdRecorded, PersonDeathRev
 from services.contracts.ids import new_id
 from services.funding import (
     batches,
+    checking,
     computing,
     deaths,
     locking,
@@ -29,6 +30,7 @@ from services.funding import (
     queries,
     recoveries,
     settlement,
+    terms,
 )
 from tests.builders.funding import (
     CLERK,
@@ -528,6 +530,47 @@ def test_a_due_closed_under_a_signed_batch_leaves_the_books_in_order(office: Off
             )
         )
     assert used == standing == 5_000
+
+
+def test_a_second_death_in_a_household_does_not_wait_for_the_check(office: Office) -> None:
+    """The check reckons anew a household that lost somebody while it was computed. Meanwhile a
+    second member dies: the death commits at once, and what the household is owed follows it as soon
+    as the check is done."""
+    office.money()
+    home = office.household(3)
+    office.grant(home, "rural_dibao", fen=99_000, counted_income_fen=60_000)
+    office.open()
+    office.compute("2026-11")
+    with office.uow(CLERK) as uow:
+        computing.compute(uow, c.ComputeBatch(batch="2026-11"))
+        first = Thread(target=office.dies, args=(home, home.people[1], BEFORE_THE_MONTH))
+        first.start()
+        first.join(timeout=5)
+        assert not first.is_alive(), "the death waited for the open compute"
+    with office.uow(CLERK) as uow:
+        checking.check(uow, c.CheckBatch(batch="2026-11"))
+        second = Thread(target=office.dies, args=(home, home.people[2], BEFORE_THE_MONTH))
+        second.start()
+        second.join(timeout=5)
+        assert not second.is_alive(), "the death waited for the open check"
+        with office.uow() as other:
+            terms.reconcile_noted(other)
+            noted = other.session.scalar(text("SELECT count(*) FROM unreconciled"))
+        assert noted, "reckoned while the check still did"
+    with office.uow() as uow:
+        terms.reconcile_noted(uow)
+    with office.uow() as uow:
+        owed = dict(
+            uow.session.execute(
+                text("SELECT person_id, sum(fen) FROM due WHERE state = 'owed' GROUP BY 1")
+            ).all()
+        )
+        noted = uow.session.scalar(text("SELECT count(*) FROM unreconciled"))
+        alone = uow.session.scalar(
+            text("SELECT fen FROM term WHERE to_month IS NULL ORDER BY id DESC LIMIT 1")
+        )
+    assert noted == 0
+    assert owed == {home.head: alone}
 
 
 @pytest.mark.parametrize("step", ["lock", "settle"])
