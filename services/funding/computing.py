@@ -53,19 +53,24 @@ INSERT INTO owed (entitlement_id, through) SELECT id, :month FROM lagging
 ON CONFLICT (entitlement_id) DO UPDATE SET through = excluded.through
 """
 
+# The dues that no payment carries, counted before they are joined on: the planner cannot know how
+# many of a month's are free, and would join a city's as if they were a handful.
+_CHOSEN = """
+CREATE TEMPORARY TABLE chosen ON COMMIT DROP AS
+SELECT d.id, d.entitlement_id, d.month, d.fen
+FROM due d
+JOIN entitlement e ON e.id = d.entitlement_id
+WHERE d.state = :due_state AND d.month <= :month AND d.division LIKE :county
+  AND {scope}
+  AND NOT EXISTS (SELECT 1 FROM payment_due x WHERE x.due_id = d.id AND x.live)
+"""
+
 # One payment for each entitlement, to the account that is paid now: the household's payee for a
 # household's benefit, else the payee of the decision; the household's payee again when that one
 # is on the stop list (a new payee there is set by two persons). Ids begin with the time (UUIDv7),
 # so that those of a batch lie together in their indexes.
 _PAYMENTS = """
-WITH chosen AS MATERIALIZED (
-    SELECT d.id, d.entitlement_id, d.month, d.fen
-    FROM due d
-    JOIN entitlement e ON e.id = d.entitlement_id
-    WHERE d.state = :due_state AND d.month <= :month AND d.division LIKE :county
-      AND {scope}
-      AND NOT EXISTS (SELECT 1 FROM payment_due x WHERE x.due_id = d.id AND x.live)
-), made AS (
+WITH made AS (
     INSERT INTO payment (id, batch_id, entitlement_id, payee_person_id, household_id, division,
                          benefit, month, fen, child, state)
     SELECT CAST(lpad(to_hex(CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)), 12, '0')
@@ -144,18 +149,20 @@ def make_payments(uow: UnitOfWork, batch: BatchRow) -> None:
     look_at(uow, "entitlement", "term", "share", "coverage", "person", "household", "stop", "owed")
     if batch.kind == "monthly":
         _make_dues(uow, county)
-    look_at(uow, "due", "payment", "payment_due")
+    # Not at ``payment`` before it is filled again: how full a table is everybody sees at once, and
+    # deaths that come meanwhile would be looked up as in an empty one.
+    look_at(uow, "due")
     of_batch = {"of_batch": batch.of_batch} if batch.kind == "repayment" else {}
+    session.execute(text("DROP TABLE IF EXISTS pg_temp.chosen"))
+    session.execute(
+        # nosemgrep: raw-sql-from-values (the scopes are constants above)
+        text(_CHOSEN.format(scope=_SCOPES[batch.kind])),
+        county | of_batch | {"due_state": "payable" if batch.kind == "repayment" else "owed"},
+    )
+    session.execute(text("ANALYZE chosen"))
     try:
         with session.begin_nested():
-            session.execute(
-                # nosemgrep: raw-sql-from-values (the scopes are constants above)
-                text(_PAYMENTS.format(scope=_SCOPES[batch.kind])),
-                place
-                | county
-                | of_batch
-                | {"due_state": "payable" if batch.kind == "repayment" else "owed"},
-            )
+            session.execute(text(_PAYMENTS), place)
     except IntegrityError as error:
         raise Conflict("有款项正被另一批次占用", advice="请待另一批次计算完成后重新计算") from error
     look_at(uow, "payment", "payment_due")

@@ -159,9 +159,7 @@ def _stop(uow: UnitOfWork, event: PersonDied | StopRow) -> None:
         changed.append(entitlement.id)
     session.flush()
     _pull_payments(uow, event.person_id, changed)
-    terms.reconcile_or_note(
-        uow, pairs, cause=cause, reason=f"{DEATH_REASON}（{event.died_on} 死亡）"
-    )
+    terms.reconcile(uow, pairs, cause=cause, reason=f"{DEATH_REASON}（{event.died_on} 死亡）")
     uow.audit("stopped", "person", event.person_id, died_on=str(event.died_on))
 
 
@@ -284,7 +282,7 @@ def _pull_payments(uow: UnitOfWork, person_id: uuid.UUID, changed: Sequence[uuid
 
     Signed drafts stay as they were signed: the lock joins the stop list again and withdraws them.
     So does whatever step has its hands on a batch at this moment, or the next one: a death waits
-    for none of its rows, nor for a reckoning of its household (``terms.reconcile_or_note``).
+    for none of its rows, nor for a reckoning of its household (``terms.reconcile``).
     """
     unsigned: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
     locked: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
@@ -391,7 +389,7 @@ def _reopen(uow: UnitOfWork, event: PersonDeathRevoked) -> None:
             )
         )
     _cancel_recoveries(uow, cause)
-    terms.reconcile_or_note(uow, pairs, cause=again, reason="死亡登记撤销")
+    terms.reconcile(uow, pairs, cause=again, reason="死亡登记撤销")
     uow.audit("stop_lifted", "person", event.person_id, revokes=event.revokes)
 
 

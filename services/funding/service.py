@@ -147,7 +147,7 @@ class FundingService(Service):
 
     @every(seconds=1)
     def reconcile_noted(self, uow: UnitOfWork) -> None:
-        """People whose death came while their household was being reckoned."""
+        """Whom another transaction was reckoning when their turn came."""
         terms.reconcile_noted(uow)
 
     # batches

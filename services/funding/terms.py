@@ -108,12 +108,7 @@ class _Share:
 # One reckoning of a person at a time, until its transaction ends. Rows are not locked: a death must
 # not wait for a lock or a settlement under way; what they hold is on its way, and a payment whose
 # due changed under it is found at the next step (``checking.CHANGED``).
-_ALONE = """
-SELECT pg_advisory_xact_lock(hashtextextended(p::text, 0))
-FROM unnest(CAST(:persons AS uuid[])) AS p
-"""
-
-_ALONE_IF_FREE = """
+_TAKE = """
 SELECT p FROM unnest(CAST(:persons AS uuid[])) AS p
 WHERE pg_try_advisory_xact_lock(hashtextextended(p::text, 0))
 """
@@ -128,10 +123,11 @@ LEFT JOIN owed o ON o.entitlement_id = e.id
 WHERE s.person_id = ANY(:persons) AND e.state <> 'void' AND NOT e.one_off
 """
 
+# Attempts are looked up due by due: of an EXISTS the planner makes a table of all the city's.
 _DUES = """
 SELECT d.id, d.person_id, d.benefit, d.month, d.part, d.cause, d.fen, d.state, d.entitlement_id,
        d.household_id, d.division, d.budget_year,
-       EXISTS (SELECT 1 FROM payment_due pd WHERE pd.due_id = d.id AND pd.live) AS attempted
+       (SELECT pd.live FROM payment_due pd WHERE pd.due_id = d.id AND pd.live) AS attempted
 FROM due d
 WHERE d.person_id = ANY(:persons) AND d.part <> 'instalment'
 ORDER BY d.id
@@ -142,22 +138,11 @@ def reconcile(uow: UnitOfWork, pairs: Iterable[Pair], *, cause: str, reason: str
     """Bring months that already have dues to what the terms in force say, for some people.
 
     Dues in a payment on its way are left as they are; the settlement of that payment reconciles
-    them. Recoveries already raised count as paid back. Waits for whoever reckons one of these
-    people at this moment.
+    them. Recoveries already raised count as paid back. It never waits: whom another transaction
+    reckons at this moment (a check of the whole month, say) is noted, and ``reconcile_noted`` takes
+    them as soon as they are free.
     """
     wanted = set(pairs)
-    if wanted:
-        uow.session.execute(text(_ALONE), {"persons": _persons(wanted)})
-        _reconcile(uow, wanted, cause, reason)
-
-
-def reconcile_or_note(uow: UnitOfWork, pairs: Iterable[Pair], *, cause: str, reason: str) -> None:
-    """As ``reconcile``, but never waiting: whom another transaction reckons at this moment (a check
-    of the whole month, say) is noted, and ``reconcile_noted`` takes them as soon as they are free.
-    """
-    wanted = set(pairs)
-    if not wanted:
-        return
     free = _free(uow, wanted)
     _reconcile(uow, free, cause, reason)
     if wanted - free:
@@ -193,7 +178,7 @@ def _free(uow: UnitOfWork, pairs: set[Pair]) -> set[Pair]:
     """Those of some pairs whose person nobody else reckons; nobody else does from now on."""
     if not pairs:
         return set()
-    taken = set(uow.session.scalars(text(_ALONE_IF_FREE), {"persons": _persons(pairs)}))
+    taken = set(uow.session.scalars(text(_TAKE), {"persons": _persons(pairs)}))
     return {pair for pair in pairs if pair[0] in taken}
 
 
@@ -244,7 +229,7 @@ def _reconcile_pair(
             part=Part(row.part),
             cause=row.cause,
             fen=row.fen,
-            attempted=row.attempted,
+            attempted=bool(row.attempted),
         )
         for row in standing.values()
     ]

@@ -28,6 +28,7 @@ from typing import Any
 
 import msgspec
 import psycopg2
+from kombu import Connection
 
 from deploy import bureaus as joining
 from deploy.local import keys, stack
@@ -129,24 +130,24 @@ class Police:
         stopped.
         """
         sent: dict[str, float] = {}
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(1) as pool, bureau.connected(self._sheet) as line:
             busy = pool.submit(load)
             while not busy.done():
                 began = time.time()
-                sent[self._tell()] = began
+                sent[self._tell(line)] = began
                 time.sleep(max(0.0, 1 / rate - (time.time() - began)))
             busy.result()
         stopped = eventually("资金停发", lambda: self._stopped(set(sent)), patience_s=120)
         return [(stopped[event] - began) * 1000 for event, began in sent.items()]
 
-    def _tell(self) -> str:
+    def _tell(self, line: Connection) -> str:
         body = {
             "certificate_no": secrets.token_hex(6),
             "division": self._division,
             "identity_number": bureau.sealed(self._sheet, next(self._numbers)),
             "died_on": DIED_ON,
         }
-        sent = bureau.send(self._sheet, "death_registered.v1", self._division, body)
+        sent = bureau.send(self._sheet, "death_registered.v1", self._division, body, line)
         return str(sent["event_id"])
 
     def _stopped(self, events: set[str]) -> dict[str, float] | None:
