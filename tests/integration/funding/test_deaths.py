@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from services.chassis import files
+from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Actor, Role
 from services.contracts.commands import funding as c
 from services.contracts.errors import Conflict, Invalid
@@ -571,6 +572,30 @@ def test_a_second_death_in_a_household_does_not_wait_for_the_check(office: Offic
         )
     assert noted == 0
     assert owed == {home.head: alone}
+
+
+def test_a_month_computed_anew_never_looks_empty_to_a_death(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others see at once how full a table is believed to be. Were the payments counted between
+    their removal and their return, every death until the commit would read all of them."""
+    office.money()
+    home = office.household()
+    office.grant(home, "elderly", fen=5_000)
+    office.bring_to("computed")
+    believed = []
+
+    def look_at(uow: UnitOfWork, *tables: str) -> None:
+        counted(uow, *tables)
+        with office.uow() as other:
+            full = "SELECT reltuples FROM pg_class WHERE oid = CAST('payment' AS regclass)"
+            believed.append(other.session.scalar(text(full)))
+
+    counted = computing.look_at
+    monkeypatch.setattr(computing, "look_at", look_at)
+    office.compute("2026-11")
+    assert believed
+    assert min(believed) > 0
 
 
 @pytest.mark.parametrize("step", ["lock", "settle"])
