@@ -151,7 +151,8 @@ def send(
     words = [division[:2], division[2:4], division[4:6], division[6:9], division[9:12]]
     for pause in (1, 5, 25, None):
         try:
-            with nullcontext(line) if line else connected(sheet) as connection:
+            held = nullcontext(line) if line else connected(sheet)
+            with held as connection:
                 Producer(connection.default_channel).publish(
                     json.dumps(body).encode(),
                     exchange=sheet["exchange"],
