@@ -17,17 +17,9 @@ import msgspec
 from amqp.exceptions import AMQPError
 from kombu import Connection
 from kombu.exceptions import KombuError
-from nameko.amqp.publish import Publisher
-from nameko.constants import (
-    AMQP_SSL_CONFIG_KEY,
-    AMQP_URI_CONFIG_KEY,
-    LOGIN_METHOD_CONFIG_KEY,
-    NON_PERSISTENT,
-    SERIALIZER_CONFIG_KEY,
-)
 from nameko.exceptions import ContainerBeingKilled
 from nameko.messaging import QueueConsumer
-from nameko.rpc import Responder, Rpc, RpcConsumer, get_rpc_exchange
+from nameko.rpc import Rpc, RpcConsumer
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
@@ -332,16 +324,6 @@ class DrainingQueueConsumer(QueueConsumer):
         self._in_hand.clear()
 
 
-class _Reply(Publisher):
-    """Not written to the broker's disk: a caller that loses its answer asks again with its key."""
-
-    delivery_mode = NON_PERSISTENT
-
-
-class _Responder(Responder):
-    publisher_cls = _Reply
-
-
 class EdgeConsumer(RpcConsumer):
     """The RPC consumer of a service, draining; a reply that cannot be sent kills nothing."""
 
@@ -354,18 +336,8 @@ class EdgeConsumer(RpcConsumer):
 
     def handle_result(self, message: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
         """Reply and acknowledge. Without a broker the caller times out and asks again."""
-        config = self.container.config
-        responder = _Responder(
-            config[AMQP_URI_CONFIG_KEY],
-            get_rpc_exchange(config),
-            config[SERIALIZER_CONFIG_KEY],
-            message,
-            ssl=config.get(AMQP_SSL_CONFIG_KEY),
-            login_method=config.get(LOGIN_METHOD_CONFIG_KEY),
-        )
         try:
-            outcome: tuple[Any, Any] = responder.send_response(result, exc_info)
-            self.queue_consumer.ack_message(message)
+            outcome: tuple[Any, Any] = super().handle_result(message, result, exc_info)
             return outcome
         except BROKER_AWAY as error:
             log.warning("reply_lost", error=type(error).__name__)
