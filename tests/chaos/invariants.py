@@ -103,11 +103,14 @@ _BOUND = _bindings()
 
 
 def waiting(stage: Stage) -> int:
-    """Events in outboxes, work queues and retry steps; messages still to be sent."""
+    """Events in outboxes, work queues and retry steps; messages still to be sent; people whose dues
+    are still to be brought to the terms in force.
+    """
     left = sum(stage.number(s, "SELECT count(*) FROM outbox") for s in SERVICES)
     left += stage.number(
         "notify", "SELECT count(*) FROM message WHERE status IN ('created', 'sending')"
     )
+    left += stage.number("funding", "SELECT count(*) FROM unreconciled")
     left += sum(stage.number(s, "SELECT count(*) FROM audit_unsealed") for s in SERVICES)
     if left:
         return left

@@ -220,6 +220,17 @@ def test_a_member_died_before_the_month_that_stands_in_the_batch(
     assert (recover > 0) is (state in ("sent", "settled"))
 
 
+def dies_at_once(office: Office, home: Household, person: UUID) -> None:
+    """Somebody dies while another transaction is open: the death waits for none."""
+    death = Thread(target=office.dies, args=(home, person, BEFORE_THE_MONTH), daemon=True)
+    death.start()
+    death.join(timeout=5)
+    assert not death.is_alive(), "the death waited"
+    with office.uow() as uow:
+        stopped = "SELECT count(*) FROM stop WHERE person_id = :person"
+        assert uow.session.scalar(text(stopped), {"person": person}) == 1
+
+
 @pytest.mark.parametrize("again", [False, True], ids=["first", "recomputed"])
 def test_a_death_commits_while_compute_is_open(office: Office, again: bool) -> None:
     """It does not wait for compute, and check and lock leave the person out."""
@@ -233,10 +244,7 @@ def test_a_death_commits_while_compute_is_open(office: Office, again: bool) -> N
     with office.uow(CLERK) as uow:
         view = computing.compute(uow, c.ComputeBatch(batch="2026-11"))
         assert view.computed_fen == 15_000
-        death = Thread(target=office.dies, args=(dead, dead.head, BEFORE_THE_MONTH))
-        death.start()
-        death.join(timeout=5)
-        assert not death.is_alive(), "the death waited for the open compute"
+        dies_at_once(office, dead, dead.head)
     checked = office.check("2026-11")
     assert checked.computed_fen == 10_000
     assert finish(office).sums.agree  # type: ignore[union-attr]
@@ -495,10 +503,7 @@ def test_a_due_lowered_under_a_payment_is_not_paid_at_the_old_sum(office: Office
     office.compute("2026-11")
     with office.uow(CLERK) as uow:
         computing.compute(uow, c.ComputeBatch(batch="2026-11"))
-        death = Thread(target=office.dies, args=(home, home.people[1], BEFORE_THE_MONTH))
-        death.start()
-        death.join(timeout=5)
-        assert not death.is_alive()
+        dies_at_once(office, home, home.people[1])
     checked = office.check("2026-11")
     assert [t.key for t in checked.findings if t.key == "changed"] == ["changed"]
     assert office.check("2026-11").computed_fen == 2_000
@@ -544,16 +549,10 @@ def test_a_second_death_in_a_household_does_not_wait_for_the_check(office: Offic
     office.compute("2026-11")
     with office.uow(CLERK) as uow:
         computing.compute(uow, c.ComputeBatch(batch="2026-11"))
-        first = Thread(target=office.dies, args=(home, home.people[1], BEFORE_THE_MONTH))
-        first.start()
-        first.join(timeout=5)
-        assert not first.is_alive(), "the death waited for the open compute"
+        dies_at_once(office, home, home.people[1])
     with office.uow(CLERK) as uow:
         checking.check(uow, c.CheckBatch(batch="2026-11"))
-        second = Thread(target=office.dies, args=(home, home.people[2], BEFORE_THE_MONTH))
-        second.start()
-        second.join(timeout=5)
-        assert not second.is_alive(), "the death waited for the open check"
+        dies_at_once(office, home, home.people[2])
         with office.uow() as other:
             terms.reconcile_noted(other)
             noted = other.session.scalar(text("SELECT count(*) FROM unreconciled"))
@@ -612,10 +611,7 @@ def test_a_death_never_waits_for_a_step_under_way(office: Office, step: str) -> 
         else:
             file_id = files.write(uow, "return", answer, "text/plain", division=COUNTY)
             settlement.settle(uow, c.SettleBatch(batch="2026-11", file_id=file_id))
-        death = Thread(target=office.dies, args=(home, home.head, BEFORE_THE_MONTH))
-        death.start()
-        death.join(timeout=5)
-        assert not death.is_alive(), "the death waited"
+        dies_at_once(office, home, home.head)
     if step == "lock":
         with pytest.raises(Conflict, match="全部撤出"):
             office.export("2026-11")
