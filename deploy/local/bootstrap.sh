@@ -60,5 +60,12 @@ else
     fi
 fi
 
+# The interpreter of the image: Debian's, which runs Zhida a third faster than one that was built
+# from source without profiling (as pyenv builds them). UV_PYTHON names another.
+if [ -z "${UV_PYTHON:-}" ] && /usr/bin/python3 -c \
+    'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then
+    export UV_PYTHON=/usr/bin/python3
+fi
+
 [ -d .venv ] || say "正在安装 Python 依赖（uv sync）"
 "$uv" sync --locked --quiet
