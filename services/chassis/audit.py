@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import date
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import insert, select
-from sqlalchemy.orm import Session
+from sqlalchemy import select
 
 from services.chassis.models import AuditRow
 from services.chassis.tracing import current_trace_id
@@ -73,7 +72,7 @@ def row(
     subject_id: object,
     detail: dict[str, Any],
 ) -> Row:
-    """One row of the log. ``detail`` never holds a personal number."""
+    """One row of the log; ``closing`` writes it. ``detail`` never holds a personal number."""
     return {
         "business_on": business_on,
         "actor_id": actor.id,
@@ -85,14 +84,6 @@ def row(
         "detail": detail,
         "trace_id": current_trace_id(),
     }
-
-
-_RECORD = insert(AuditRow)
-
-
-def record(session: Session, noted: Sequence[Row]) -> None:
-    """Write rows into the log, in their order."""
-    session.connection().execute(_RECORD, noted)
 
 
 def look(uow: UnitOfWork, request: Request[Any]) -> None:

@@ -58,6 +58,6 @@ class BusinessClock:
         if not self._movable:
             return timedelta(0)
         if self._offset is None:
-            days = self._session.scalar(_OFFSET)
+            days = self._session.connection().scalar(_OFFSET)
             self._offset = timedelta(days=days or 0)
         return self._offset

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.exc import InvalidatePoolError
 
 STATEMENT_TIMEOUT_MS = 120_000
 LOCK_TIMEOUT_MS = 5_000
 POOL_SIZE = 8
 POOL_OVERFLOW = 8
+SILENT_S = 1.0
+"""A connection that answered within the last second is taken as it is; one that was silent for
+longer is asked first whether it still stands. No server is back from a fall sooner."""
 
 
 def engine(database_url: str, *, application: str = "zhida", **options: Any) -> Engine:
@@ -27,3 +32,24 @@ def engine(database_url: str, *, application: str = "zhida", **options: Any) -> 
         },
         **options,
     )
+
+
+def ask_after_silence(engine: Engine) -> None:
+    """As ``pool_pre_ping``, but not with every request of a busy service."""
+    ping = engine.dialect.do_ping
+
+    @event.listens_for(engine, "checkin")
+    def note(_connection: Any, record: Any) -> None:
+        record.info["answered_at"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def ask(connection: Any, record: Any, _taken: Any) -> None:
+        answered_at = record.info.get("answered_at")
+        if answered_at is None or time.monotonic() - answered_at < SILENT_S:
+            return
+        try:
+            alive = ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error
+        if not alive:
+            raise InvalidatePoolError

@@ -20,7 +20,7 @@ from kombu.exceptions import KombuError
 from nameko.exceptions import ContainerBeingKilled
 from nameko.messaging import QueueConsumer
 from nameko.rpc import Rpc, RpcConsumer
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 
@@ -152,16 +152,14 @@ class Endpoint:
             key = context.get("idempotency_key")
             if not key or not self.keep_answer:
                 answer = msgspec.to_builtins(handle(uow, request))
-                spans.keep(uow.session, span, "command", caller=caller)
+                uow.keep(spans.row(span, "command", caller=caller))
                 return answer
             known = self._claim(uow, str(key), body)
             if known is not None:
                 return known["answer"]
             answer = msgspec.to_builtins(handle(uow, request))
-            uow.session.connection().execute(
-                _ANSWER, {"claimed": str(key), "answer": {"answer": answer}}
-            )
-            spans.keep(uow.session, span, "command", caller=caller)
+            uow.answer(str(key), answer)
+            uow.keep(spans.row(span, "command", caller=caller))
             return answer
 
     def _admit(self, foundation: Foundation, context: dict[str, Any]) -> Actor:
@@ -211,7 +209,6 @@ class Endpoint:
 
 
 _CLAIM = insert(CommandRow).on_conflict_do_nothing()
-_ANSWER = update(CommandRow).where(CommandRow.key == bindparam("claimed"))
 
 _verifier = functools.lru_cache(maxsize=4)(ActorVerifier)
 """One for each set of keys: to read them costs more than to check a token."""

@@ -6,15 +6,12 @@ body is the plain JSON of the event's data.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import insert
-from sqlalchemy.orm import Session
 
-from services.chassis.models import OutboxRow
 from services.contracts.divisions import county
 from services.contracts.events import Event, event_type
 from services.contracts.ids import new_id
@@ -26,7 +23,7 @@ Row = dict[str, Any]
 
 
 def rows(events: Iterable[Event], *, bulk: bool, traceparent: str | None) -> Iterator[Row]:
-    """The outbox rows of ``events``, in order."""
+    """The outbox rows of ``events``, in order; ``closing`` writes them."""
     encode = msgspec.json.Encoder().encode
     for event in events:
         declared = event_type(event)
@@ -39,16 +36,8 @@ def rows(events: Iterable[Event], *, bulk: bool, traceparent: str | None) -> Ite
             "county": county(event.division),  # type: ignore[attr-defined]
             "bulk": bulk,
             "traceparent": traceparent,
-            "body": encode(event),
+            "body": encode(event).decode(),
         }
-
-
-_RECORD = insert(OutboxRow)
-
-
-def record(session: Session, said: Sequence[Row]) -> None:
-    """Write rows into the outbox, in their order."""
-    session.connection().execute(_RECORD, said)
 
 
 class Envelope(NamedTuple):

@@ -43,7 +43,7 @@ def by(
 
     def post_of(session: Session, actor_id: str) -> Post | None:
         try:
-            row = session.execute(known, {"staff": UUID(actor_id)}).one_or_none()
+            row = session.connection().execute(known, {"staff": UUID(actor_id)}).one_or_none()
         except ValueError:  # not a member of staff
             return None
         return Post(*row) if row else None

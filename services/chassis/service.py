@@ -158,12 +158,12 @@ class Chassis(DependencyProvider):
                     chosen.append(delivery)
             if copies and chosen:
                 handle(uow, chosen)
-                spans.keep_copies(uow.session, queue, since, chosen)
+                uow.keep(*spans.of_copies(queue, since, chosen))
             elif chosen:
                 for traceparent, together in spans.by_trace(chosen):
                     with tracing.span(queue, traceparent) as span:
                         handle(uow, together)
-                        spans.keep(uow.session, span, "reaction", events=together)
+                        uow.keep(spans.row(span, "reaction", events=together))
         now = machine_now()
         for delivery in chosen:
             if delivery.time:
@@ -379,7 +379,7 @@ def every(*, seconds: float) -> Callable[[F], Any]:
                     if uow.session.scalar(lock, {"name": f"timer:{method.__name__}"}):
                         method(self, uow)
                     if uow.emitted:
-                        spans.keep(uow.session, span, "timer")
+                        uow.keep(spans.row(span, "timer"))
                 metrics.TIMER_RUNS.labels(*labels, "ok").inc()
             except Exception as error:  # a timer that failed runs again
                 metrics.TIMER_RUNS.labels(*labels, "failed").inc()

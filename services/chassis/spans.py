@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import insert, select
-from sqlalchemy.orm import Session
+from sqlalchemy import select
 
 from services.chassis import tracing
+from services.chassis.clock import machine_now
 from services.chassis.models import SpanRow
 from services.chassis.tracing import Span
 from services.contracts.commands.common import ReadTraces, SpanView
@@ -24,35 +24,44 @@ if TYPE_CHECKING:
     from services.chassis.uow import UnitOfWork
 
 Kind = Literal["command", "reaction", "copy", "timer"]
+Row = dict[str, Any]
 
 SHOWN = 5000
 """Rows of an answer; an import of a whole city has fewer than this in each service."""
 
 
-_RECORD = insert(SpanRow)
-
-
-def keep(
-    session: Session,
+def row(
     span: Span,
     kind: Kind,
     *,
+    since: datetime | None = None,
     caller: str | None = None,
     events: Sequence[Delivery] = (),
-) -> None:
-    """Write the row of a span that is about to end, with the change it made."""
-    session.connection().execute(_RECORD, [_row(span, kind, span.started_at, caller, events)])
+) -> Row:
+    """The row of a span that ends now; ``closing`` writes it with the change the span made."""
+    sent = [event.time for event in events if event.time]
+    return {
+        "trace_id": span.trace_id,
+        "span_id": span.span_id,
+        "parent_id": span.parent_id,
+        "kind": kind,
+        "name": span.name,
+        "caller": caller[:120] if caller else None,
+        "events": len(events),
+        "sent_at": min(sent, default=None),
+        "started_at": since or span.started_at,
+        "ended_at": machine_now(),
+    }
 
 
-def keep_copies(session: Session, name: str, since: datetime, events: Sequence[Delivery]) -> None:
+def of_copies(name: str, since: datetime, events: Sequence[Delivery]) -> list[Row]:
     """A row for each click whose events a batch of copies held."""
     rows = []
     for traceparent, group in groupby(sorted(events, key=_sender), key=_sender):
         if traceparent:
             with tracing.span(name, traceparent) as span:
-                rows.append(_row(span, "copy", since, None, list(group)))
-    if rows:
-        session.connection().execute(_RECORD, rows)
+                rows.append(row(span, "copy", since=since, events=list(group)))
+    return rows
 
 
 def by_trace(events: Iterable[Delivery]) -> Iterator[tuple[str | None, list[Delivery]]]:
@@ -67,23 +76,6 @@ def by_trace(events: Iterable[Delivery]) -> Iterator[tuple[str | None, list[Deli
 
 def _sender(event: Delivery) -> str:
     return event.traceparent or ""
-
-
-def _row(
-    span: Span, kind: Kind, since: datetime, caller: str | None, events: Sequence[Delivery]
-) -> dict[str, object]:
-    sent = [event.time for event in events if event.time]
-    return {
-        "trace_id": span.trace_id,
-        "span_id": span.span_id,
-        "parent_id": span.parent_id,
-        "kind": kind,
-        "name": span.name,
-        "caller": caller[:120] if caller else None,
-        "events": len(events),
-        "sent_at": min(sent, default=None),
-        "started_at": since,
-    }
 
 
 def read(uow: UnitOfWork, request: ReadTraces) -> list[SpanView]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Engine, inspect, select
 from sqlalchemy.orm import Session
 
-from services.chassis import audit, database, outbox
+from services.chassis import audit, closing, database, outbox, spans
 from services.chassis.clock import BusinessClock, machine_now
 from services.chassis.crypto import FieldCipher, Seals
 from services.chassis.settings import Settings
@@ -45,6 +45,8 @@ class UnitOfWork:
         self.emitted = 0
         self._unsaid: list[outbox.Row] = []
         self._noted: list[audit.Row] = []
+        self._kept: list[spans.Row] = []
+        self._answered: closing.Row | None = None
         self.deliveries: Sequence[Delivery] = ()
         """In a reaction: the envelopes of the events at hand, in the same order."""
 
@@ -90,7 +92,7 @@ class UnitOfWork:
         So all that a request says, from whichever module, is one statement.
         """
         if self._unsaid:
-            outbox.record(self.session, self._unsaid)
+            closing.write(self.session, said=self._unsaid)
             self._unsaid = []
 
     def by_id(self, model: type[M], ids: Iterable[Any]) -> dict[Any, M]:
@@ -118,13 +120,25 @@ class UnitOfWork:
             audit.row(self.actor, self.today(), action, subject_type, subject_id, detail)
         )
 
+    def keep(self, *rows: spans.Row) -> None:
+        """Keep rows of spans (``spans.row``) with this transaction."""
+        self._kept += rows
+
+    def answer(self, key: str, answer: Any) -> None:
+        """Keep the answer to the command that was claimed with ``key``."""
+        self._answered = {"key": key, "answer": {"answer": answer}}
+
     def write_down(self) -> None:
-        """Write what was said and noted so far: the last thing before the commit does it."""
+        """Write what was said, noted and answered so far: the last thing before the commit."""
         self.session.flush()
-        self.say()
-        if self._noted:
-            audit.record(self.session, self._noted)
-            self._noted = []
+        closing.write(
+            self.session,
+            said=self._unsaid,
+            noted=self._noted,
+            kept=self._kept,
+            answered=self._answered,
+        )
+        self._unsaid, self._noted, self._kept, self._answered = [], [], [], None
 
     def require(self, division: str) -> None:
         """Raise ``Forbidden`` unless ``division`` lies in the actor's scopes."""
@@ -151,9 +165,9 @@ class Foundation:
             application=f"zhida-{settings.service}",
             pool_size=database.POOL_SIZE,
             max_overflow=database.POOL_OVERFLOW,
-            pool_pre_ping=True,
             pool_recycle=1800,
         )
+        database.ask_after_silence(engine)
         return cls(
             settings=settings,
             engine=engine,

@@ -156,6 +156,23 @@ def match_waiting(uow: UnitOfWork, registered: Sequence[Person]) -> None:
             uow.audit("person.died", "person", person.id, source=notice.bureau)
 
 
+def match_registered(uow: UnitOfWork) -> None:
+    """Hold notices that wait against everybody on record.
+
+    Somebody being registered at the very moment his death is told is seen by neither of the two.
+    """
+    people = uow.session.scalars(
+        select(Person)
+        .join(BureauNotice, BureauNotice.identity_index == Person.identity_index)
+        .where(BureauNotice.state == "waiting", ~Person.removed)
+        .order_by(Person.id)
+        .limit(500)
+        .with_for_update(of=Person)
+    )
+    if found := people.unique().all():
+        match_waiting(uow, found)
+
+
 def list_waiting(uow: UnitOfWork, query: ListWaitingNotices) -> list[WaitingNotice]:
     """Notices that matched nobody yet."""
     rows = uow.session.scalars(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, select, text, update
+from sqlalchemy import bindparam, func, insert, literal, select, text, true, update
 
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.registry import (
@@ -26,7 +26,7 @@ from services.registry import announcements, deaths, divisions, queries, respons
 from services.registry.domain import identity_number, roster
 from services.registry.domain.benefits import CATEGORIES, DISABILITY, HEAD, KINSHIP_SPELLINGS
 from services.registry.domain.pinyin import initials
-from services.registry.models import Household, Person, PersonCategory, Staff
+from services.registry.models import BureauNotice, Household, Person, PersonCategory, Staff
 from services.registry.roster_import import undoing
 
 _PHONE_ADVICE = "请填 11 位手机号或带区号的固话"
@@ -51,15 +51,17 @@ def register(uow: UnitOfWork, command: RegisterHousehold) -> HouseholdView:
     head = next(each.person for each in newcomers if each.person.is_head)
     household.head_person_id = household.payee_person_id = head.id
     _wait_for_turn(uow, newcomers, place.code)
-    _refuse_known(uow, newcomers)
-    household.number = _free_number(uow, command.household_no, place.code)
+    found = _look_up(uow, newcomers, place.code)
+    _refuse_known(uow, found)
+    household.number = _free_number(uow, command.household_no, place.code, found.last_number)
     uow.session.add(household)
     _put_on_record(uow, newcomers)
     uow.emit(announcements.household_state(uow, household, members=len(newcomers)))
     _tell_of_new(uow, newcomers)
     uow.audit("household.registered", "household", household.id, members=len(newcomers))
     people = [each.person for each in newcomers]
-    deaths.match_waiting(uow, people)
+    if found.has_notices:
+        deaths.match_waiting(uow, people)
     return queries.household_of(uow, household, people, _categories(newcomers))
 
 
@@ -79,7 +81,8 @@ def add_member(uow: UnitOfWork, command: AddMember) -> PersonView:
     newcomer = _newcomer(uow, household, command.member, officer)
     person = newcomer.person
     _wait_for_turn(uow, [newcomer])
-    _refuse_known(uow, [newcomer])
+    found = _look_up(uow, [newcomer], household.division)
+    _refuse_known(uow, found)
     _put_on_record(uow, [newcomer])
     household.version += 1
     uow.emit(announcements.household_recorded(uow, household))
@@ -87,7 +90,8 @@ def add_member(uow: UnitOfWork, command: AddMember) -> PersonView:
     uow.audit(
         "person.added", "person", person.id, household=household.number, reason=command.reason
     )
-    deaths.match_waiting(uow, [person])
+    if found.has_notices:
+        deaths.match_waiting(uow, [person])
     return queries.person_view(uow, person)
 
 
@@ -281,7 +285,19 @@ def _wait_for_turn(uow: UnitOfWork, newcomers: Sequence[_Newcomer], *villages: s
     wait for one another; in one order, so never in a ring.
     """
     turns = [*villages, *(each.person.identity_index.hex() for each in newcomers)]
-    uow.session.execute(_TURNS, {"turns": sorted(turns)})
+    uow.session.connection().execute(_TURNS, {"turns": sorted(turns)})
+
+
+class _Found(NamedTuple):
+    """What the newcomers and the village they come to already have here."""
+
+    known_division: str | None
+    """Where one of the newcomers is on record, and in which household."""
+    known_household: str | None
+    last_number: str | None
+    """The highest household number of the village that is in use."""
+    has_notices: bool
+    """A bureau told of one of them before he was registered."""
 
 
 _KNOWN = (
@@ -289,11 +305,29 @@ _KNOWN = (
     .join(Household, Household.id == Person.household_id)
     .where(Person.identity_index.in_(bindparam("indexes", expanding=True)), ~Person.removed)
     .limit(1)
+    .subquery("known")
+)
+_HIGHEST = (
+    select(func.max(Household.number))
+    .where(
+        Household.number.between(bindparam("lowest"), bindparam("highest")),
+        func.length(Household.number) == func.length(bindparam("highest")),
+        ~Household.removed,
+    )
+    .scalar_subquery()
+)
+_NOTICE = select(BureauNotice.event_id).where(
+    BureauNotice.state == "waiting",
+    BureauNotice.identity_index.in_(bindparam("indexes", expanding=True)),
+)
+_ONCE = select(literal(1)).subquery("once")
+_FOUND = select(_KNOWN.c.division, _KNOWN.c.number, _HIGHEST, _NOTICE.exists()).select_from(
+    _ONCE.outerjoin(_KNOWN, true())
 )
 
 
-def _refuse_known(uow: UnitOfWork, newcomers: Sequence[_Newcomer]) -> None:
-    """Raise ``Conflict`` when a number is on record."""
+def _look_up(uow: UnitOfWork, newcomers: Sequence[_Newcomer], village: str) -> _Found:
+    """Look once, after the turn has come. Raises ``Conflict`` for a number given twice."""
     indexes = [each.person.identity_index for each in newcomers]
     if len(set(indexes)) < len(indexes):
         raise Conflict(
@@ -302,25 +336,25 @@ def _refuse_known(uow: UnitOfWork, newcomers: Sequence[_Newcomer]) -> None:
             advice="请核对各成员的身份证号",
             reason="already_registered",
         )
-    row = uow.session.execute(_KNOWN, {"indexes": indexes}).one_or_none()
-    if row is not None:
-        place = divisions.named(uow, [row.division]).get(row.division, row.division)
+    wanted = {"indexes": indexes, "lowest": f"{village}0000", "highest": f"{village}9999"}
+    return _Found(*uow.session.connection().execute(_FOUND, wanted).one())
+
+
+def _refuse_known(uow: UnitOfWork, found: _Found) -> None:
+    """Raise ``Conflict`` when one of the numbers is on record."""
+    if found.known_division is not None:
+        place = divisions.named(uow, [found.known_division]).get(
+            found.known_division, found.known_division
+        )
         raise Conflict(
-            f"该身份证号已登记在{place}户 {row.number}",
+            f"该身份证号已登记在{place}户 {found.known_household}",
             field="identity_number",
             advice="请在原户办理，或先办迁移",
             reason="already_registered",
         )
 
 
-_HIGHEST = select(func.max(Household.number)).where(
-    Household.number.between(bindparam("lowest"), bindparam("highest")),
-    func.length(Household.number) == func.length(bindparam("highest")),
-    ~Household.removed,
-)
-
-
-def _free_number(uow: UnitOfWork, given: str | None, village: str) -> str:
+def _free_number(uow: UnitOfWork, given: str | None, village: str, last: str | None) -> str:
     if given:
         taken = uow.session.scalar(
             select(Household.id).where(Household.number == given, ~Household.removed)
@@ -330,7 +364,6 @@ def _free_number(uow: UnitOfWork, given: str | None, village: str) -> str:
                 f"户编号 {given} 已有", field="household_no", advice="请留空，由系统编号"
             )
         return given
-    last = uow.session.scalar(_HIGHEST, {"lowest": f"{village}0000", "highest": f"{village}9999"})
     return f"{village}{int(last[12:]) + 1 if last and last[12:].isdigit() else 1:04d}"
 
 

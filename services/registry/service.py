@@ -373,6 +373,11 @@ class RegistryService(Service):
         """Take back an import of which nothing was locked."""
         roster_import.on_released(uow, events)
 
+    @every(seconds=60)
+    def match_waiting_notices(self, uow: UnitOfWork) -> None:
+        """Deaths told while the person was being registered find him."""
+        deaths.match_registered(uow)
+
     @every(seconds=30)
     def measure(self, uow: UnitOfWork) -> None:
         """Bring the gauges up to date."""

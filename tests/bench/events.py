@@ -26,7 +26,7 @@ from sqlalchemy.orm import Session
 
 from deploy.local import PrivateServers, Servers
 from deploy.local.ports import free_ports
-from services.chassis import keys, outbox
+from services.chassis import closing, keys, outbox
 from services.chassis.database import engine
 from services.chassis.models import ChassisBase
 from tests.bench import sink, source
@@ -122,7 +122,7 @@ def fill(url: str, first: int, how_many: int) -> float:
             readings, bulk=True, traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01"
         )
         while page := list(islice(rows, outbox.PAGE)):
-            outbox.record(session, page)
+            closing.write(session, said=page)
         moment = time.monotonic()
         session.commit()
     made.dispose()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import Phase, settings
 from sqlalchemy.orm import Session
 
-from services.chassis import inbox, outbox
+from services.chassis import closing, inbox, outbox
 from services.chassis.edge import Endpoint
 from services.chassis.uow import UnitOfWork
 
@@ -31,7 +31,7 @@ def outbox_transaction() -> None:
     def emit_all(self: UnitOfWork, events: Iterable[Any], *, bulk: bool = True) -> list[Any]:
         said = list(outbox.rows(events, bulk=bulk, traceparent=None))
         with Session(self.session.get_bind()) as apart, apart.begin():
-            outbox.record(apart, said)
+            closing.write(apart, said=said)
         self.emitted += len(said)
         return [row["event_id"] for row in said]
 

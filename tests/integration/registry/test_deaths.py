@@ -26,8 +26,8 @@ from services.contracts.ids import new_id
 from services.registry import deaths, people
 from services.registry.models import BureauNotice, Person
 from tests.builders.roster import identity
-from tests.fixtures.services import KEYS, emitted
-from tests.integration.registry.conftest import REVIEWER, VILLAGE, Act, member, register
+from tests.fixtures.services import KEYS, OpenUow, emitted
+from tests.integration.registry.conftest import CLERK, REVIEWER, VILLAGE, Act, member, register
 
 DIED = date(2026, 9, 20)
 BUREAU = "public_security"
@@ -178,6 +178,23 @@ def revocation(of: UUID | str) -> DeathRevoked:
         revokes=str(of),
         reason="同名误登",
     )
+
+
+def test_told_at_the_moment_of_registration(act: Act, uow_for: OpenUow) -> None:
+    """Registration and notice do not see one another: the next look brings them together."""
+    with uow_for("registry", actor=CLERK) as registering:
+        _, head = register(registering)
+        with uow_for("registry", actor=CLERK) as telling:  # before the registration commits
+            deliver(telling, death())
+    with act() as uow:
+        assert uow.session.get_one(Person, head).deceased_on is None
+        assert len(deaths.list_waiting(uow, ListWaitingNotices())) == 1
+        deaths.match_registered(uow)
+        assert uow.session.get_one(Person, head).deceased_on == DIED
+        assert [body["person_id"] for body in told(uow, "person.died.v1")] == [str(head)]
+        deaths.match_registered(uow)
+        assert len(told(uow, "person.died.v1")) == 1
+        assert deaths.list_waiting(uow, ListWaitingNotices()) == []
 
 
 def test_a_revocation_undoes_the_notice_it_names(act: Act) -> None:
