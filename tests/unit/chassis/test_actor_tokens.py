@@ -37,3 +37,14 @@ def test_a_token_ends_with_the_working_day(monkeypatch: pytest.MonkeyPatch) -> N
     late = token_made(monkeypatch, -LIFETIME_S - 1)
     with pytest.raises(Unauthenticated, match="登录已失效"):
         ActorVerifier(public_keys_of(KEY)).actor(late)
+
+
+def test_a_token_that_was_let_in_before_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That its signature is remembered makes nobody's day longer."""
+    verifier, token = ActorVerifier(public_keys_of(KEY)), token_made(monkeypatch, 0)
+    assert verifier.actor(token, purpose="查档").purpose == "查档"
+    assert verifier.actor(token).purpose is None
+    evening = time.time() + LIFETIME_S + 1
+    monkeypatch.setattr(time, "time", lambda: evening)
+    with pytest.raises(Unauthenticated, match="登录已失效"):
+        verifier.actor(token)
