@@ -43,6 +43,7 @@ class UnitOfWork:
         self.epoch = foundation.settings.epoch
         self.clock = BusinessClock(session, movable=foundation.settings.mode != "production")
         self.emitted = 0
+        self._within_alone = False
         self._unsaid: list[outbox.Row] = []
         self._noted: list[audit.Row] = []
         self._kept: list[spans.Row] = []
@@ -72,9 +73,9 @@ class UnitOfWork:
     def emit_all(self, events: Iterable[Event], *, bulk: bool = True) -> list[uuid.UUID]:
         """As ``emit`` for many events: consumes an iterator, writes a page at a time.
 
-        Not within a savepoint, which may be taken back alone (``RuntimeError``).
+        Not within a savepoint, which may be taken back alone (``RuntimeError``), but ``alone``'s.
         """
-        if self.session.in_nested_transaction():
+        if self.session.in_nested_transaction() and not self._within_alone:
             raise RuntimeError("an event within a savepoint")
         self.session.flush()
         ids: list[uuid.UUID] = []
@@ -127,6 +128,26 @@ class UnitOfWork:
     def answer(self, key: str, answer: Any) -> None:
         """Keep the answer to the command that was claimed with ``key``."""
         self._answered = {"key": key, "answer": {"answer": answer}}
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """A block that, when it raises, is taken back alone: what it changed, said and noted.
+
+        The error goes on to the caller, who may go on with others. Not within another such block.
+        """
+        self.write_down()
+        emitted = self.emitted
+        self._within_alone = True
+        try:
+            with self.session.begin_nested():
+                yield
+                self.write_down()
+        except BaseException:
+            self._unsaid, self._noted, self._kept, self._answered = [], [], [], None
+            self.emitted = emitted
+            raise
+        finally:
+            self._within_alone = False
 
     def write_down(self) -> None:
         """Write what was said, noted and answered so far: the last thing before the commit."""

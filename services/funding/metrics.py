@@ -25,6 +25,9 @@ MONTH_FEN = Gauge(
 )
 OWED_FEN = Gauge("zhida_funding_owed_fen", "Dues made and not yet paid, in fen.")
 TO_RECOVER_FEN = Gauge("zhida_funding_to_recover_fen", "Recoveries still open, in fen.")
+UNRECONCILED = Gauge(
+    "zhida_funding_unreconciled", "People whose dues are still to be brought to their terms."
+)
 BUDGET_LEFT_FEN = Gauge(
     "zhida_funding_budget_left_fen", "What is left of a budget line, in fen.", ["year", "benefit"]
 )
@@ -60,6 +63,8 @@ _OWED = "SELECT coalesce(sum(fen), 0) FROM due WHERE state IN ('owed', 'payable'
 _TO_RECOVER = """
 SELECT coalesce(sum(fen - recovered_fen - written_off_fen), 0) FROM recovery WHERE NOT cancelled
 """
+
+_UNRECONCILED = "SELECT count(*) FROM unreconciled"
 
 _BUDGET = "SELECT year, benefit, allotted_fen - used_fen FROM budget_line"
 
@@ -100,6 +105,7 @@ def measure(uow: UnitOfWork) -> None:
         MONTH_FEN.labels(state).set(float(this_month.get(state, 0)))
     OWED_FEN.set(float(session.scalar(text(_OWED)) or 0))
     TO_RECOVER_FEN.set(float(session.scalar(text(_TO_RECOVER)) or 0))
+    UNRECONCILED.set(float(session.scalar(text(_UNRECONCILED)) or 0))
     left: Counter[tuple[str, str]] = Counter()
     for year, benefit, fen in session.execute(text(_BUDGET)):
         left[str(year), benefit] += fen

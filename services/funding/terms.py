@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert, select, text, true, update
+from sqlalchemy import delete, func, insert, select, text, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from services.chassis.logs import get_logger
 from services.chassis.uow import UnitOfWork
 from services.contracts.events.funding import (
     EntitlementClosed,
@@ -33,6 +34,8 @@ from services.funding.models import (
     TermRow,
     UnreconciledRow,
 )
+
+log = get_logger(__name__)
 
 Pair = tuple[uuid.UUID, str]
 """A covered person and a benefit."""
@@ -156,18 +159,46 @@ def reconcile(uow: UnitOfWork, pairs: Iterable[Pair], *, cause: str, reason: str
 
 
 def reconcile_noted(uow: UnitOfWork) -> None:
-    """Reconcile those noted whom nobody reckons any more; the others stay noted."""
+    """Reconcile those noted whom nobody reckons any more; the others stay noted.
+
+    One whose reckoning fails stays noted too, is logged, and holds up nobody else.
+    """
     noted = uow.session.scalars(
-        select(UnreconciledRow).order_by(UnreconciledRow.person_id).limit(NOTED_AT_ONCE)
+        select(UnreconciledRow).order_by(func.random()).limit(NOTED_AT_ONCE)
     ).all()
     free = _free(uow, {(row.person_id, row.benefit) for row in noted})
     told: dict[tuple[str, str], set[Pair]] = defaultdict(set)
     for row in noted:
         if (row.person_id, row.benefit) in free:
             told[row.cause, row.reason].add((row.person_id, row.benefit))
-            uow.session.delete(row)
     for (cause, reason), pairs in told.items():
-        _reconcile(uow, pairs, cause, reason)
+        if not _reconcile_noted(uow, pairs, cause, reason):
+            for pair in sorted(pairs):
+                _reconcile_noted(uow, {pair}, cause, reason)
+
+
+def _reconcile_noted(uow: UnitOfWork, pairs: set[Pair], cause: str, reason: str) -> bool:
+    """Reconcile these and forget that they were noted: all, or nothing (then ``False``)."""
+    try:
+        with uow.alone():
+            _reconcile(uow, pairs, cause, reason)
+            uow.session.execute(
+                delete(UnreconciledRow).where(
+                    tuple_(UnreconciledRow.person_id, UnreconciledRow.benefit).in_(pairs),
+                    UnreconciledRow.cause == cause,
+                )
+            )
+    except Exception as error:  # whatever it is, the others are to be reckoned
+        if len(pairs) == 1:
+            ((person, benefit),) = pairs
+            log.exception(
+                "reckoning_failed",
+                person_id=str(person),
+                benefit=benefit,
+                error=type(error).__name__,
+            )
+        return False
+    return True
 
 
 def _persons(pairs: Iterable[Pair]) -> list[uuid.UUID]:

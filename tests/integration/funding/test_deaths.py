@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import date
 from itertools import permutations
 from threading import Thread
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -571,6 +572,54 @@ def test_a_second_death_in_a_household_does_not_wait_for_the_check(office: Offic
         )
     assert noted == 0
     assert owed == {home.head: alone}
+
+
+def test_one_who_cannot_be_reckoned_holds_up_nobody(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two whose reckoning was put off the one fails, whatever the reason: the other is reckoned,
+    and of the one that failed nothing is changed, said or forgotten."""
+    office.money()
+    homes = [office.household(2), office.household(2)]
+    for home in homes:
+        office.grant(home, "rural_dibao", fen=99_000, counted_income_fen=60_000)
+    office.bring_to("computed")
+    with office.uow(CLERK) as uow:
+        everybody = {(person, "rural_dibao") for home in homes for person in home.people}
+        assert terms._free(uow, everybody) == everybody
+        for home in homes:
+            dies_at_once(office, home, home.people[1])
+    bad, good = homes
+    reckon = terms._reconcile_pair
+
+    def fail_at_the_end(uow: UnitOfWork, pair: terms.Pair, *others: Any) -> None:
+        reckon(uow, pair, *others)
+        if pair[0] == bad.head:
+            uow.audit("x", "person", bad.head)
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(terms, "_reconcile_pair", fail_at_the_end)
+    before = _owed(office)
+    with office.uow() as uow:
+        terms.reconcile_noted(uow)
+    after = _owed(office)
+    assert after[bad.head] == before[bad.head]
+    assert after[good.head] < before[good.head]
+    with office.uow() as uow:
+        noted = uow.session.scalars(text("SELECT DISTINCT person_id FROM unreconciled")).all()
+        assert set(noted) <= {bad.head, bad.people[1]}
+        assert bad.head in noted
+        assert not uow.session.scalar(text("SELECT count(*) FROM audit WHERE action = 'x'"))
+    monkeypatch.undo()
+    with office.uow() as uow:
+        terms.reconcile_noted(uow)
+    assert _owed(office)[bad.head] == after[good.head]
+
+
+def _owed(office: Office) -> dict[UUID, int]:
+    with office.uow() as uow:
+        owed = "SELECT person_id, sum(fen) FROM due WHERE state = 'owed' GROUP BY 1"
+        return dict(uow.session.execute(text(owed)).all())
 
 
 def test_a_month_computed_anew_never_looks_empty_to_a_death(
