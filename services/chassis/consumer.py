@@ -37,7 +37,7 @@ BATCH = 200
 PREFETCH = 2 * BATCH
 LINGER_S = 0.004
 PACE_S = 0.025
-COPIES_PACE_S = 0.1
+COPIES_PACE_S = 0.25
 """Between two batches that are not full, so that a brisk flow comes in batches and not one by one:
 a batch costs little more than an event. After a silence an event is handled at once. Nobody waits
 for a copy, so copies are made in larger portions than effects."""

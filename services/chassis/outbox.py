@@ -36,7 +36,7 @@ def rows(events: Iterable[Event], *, bulk: bool, traceparent: str | None) -> Ite
             "county": county(event.division),  # type: ignore[attr-defined]
             "bulk": bulk,
             "traceparent": traceparent,
-            "body": encode(event).decode(),
+            "body": encode(event),
         }
 
 

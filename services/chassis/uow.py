@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Engine, inspect, select
 from sqlalchemy.orm import Session
 
-from services.chassis import audit, closing, database, outbox, spans
+from services.chassis import audit, closing, database, outbox, rows, spans
 from services.chassis.clock import BusinessClock, machine_now
 from services.chassis.crypto import FieldCipher, Seals
 from services.chassis.settings import Settings
@@ -47,7 +47,7 @@ class UnitOfWork:
         self._unsaid: list[outbox.Row] = []
         self._noted: list[audit.Row] = []
         self._kept: list[spans.Row] = []
-        self._answered: closing.Row | None = None
+        self._answered: rows.Row | None = None
         self.deliveries: Sequence[Delivery] = ()
         """In a reaction: the envelopes of the events at hand, in the same order."""
 

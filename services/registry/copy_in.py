@@ -89,7 +89,7 @@ def copy_events(uow: UnitOfWork, events: Iterable[Event]) -> None:
     lines = (
         f"{row['event_id'].hex}\t{row['type']}\t{row['exchange']}\t{row['routing_key']}"
         f"\t{row['subject']}\t{row['county']}\tt\t{traceparent or NULL}"
-        f"\t\\\\x{row['body'].encode().hex()}"
+        f"\t\\\\x{row['body'].hex()}"
         for row in outbox.rows(events, bulk=True, traceparent=traceparent)
     )
     uow.emitted += copy_lines(uow.session, "outbox", _OUTBOX, lines)

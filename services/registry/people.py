@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, literal, select, text, true, update
+from sqlalchemy import bindparam, func, literal, select, text, true, update
 
+from services.chassis import rows
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.registry import (
     AddMember,
@@ -26,7 +27,14 @@ from services.registry import announcements, deaths, divisions, queries, respons
 from services.registry.domain import identity_number, roster
 from services.registry.domain.benefits import CATEGORIES, DISABILITY, HEAD, KINSHIP_SPELLINGS
 from services.registry.domain.pinyin import initials
-from services.registry.models import BureauNotice, Household, Person, PersonCategory, Staff
+from services.registry.models import (
+    BureauNotice,
+    Household,
+    Person,
+    PersonCategory,
+    Responsibility,
+    Staff,
+)
 from services.registry.roster_import import undoing
 
 _PHONE_ADVICE = "请填 11 位手机号或带区号的固话"
@@ -54,8 +62,7 @@ def register(uow: UnitOfWork, command: RegisterHousehold) -> HouseholdView:
     found = _look_up(uow, newcomers, place.code)
     _refuse_known(uow, found)
     household.number = _free_number(uow, command.household_no, place.code, found.last_number)
-    uow.session.add(household)
-    _put_on_record(uow, newcomers)
+    _put_on_record(uow, newcomers, household)
     uow.emit(announcements.household_state(uow, household, members=len(newcomers)))
     _tell_of_new(uow, newcomers)
     uow.audit("household.registered", "household", household.id, members=len(newcomers))
@@ -117,7 +124,7 @@ def record(uow: UnitOfWork, command: RecordPerson) -> PersonView:
         .values(until=uow.today())
     )
     fresh = [Category(code, uow.today()) for code in sorted(codes - current)]
-    _add_categories(uow, {person.id: fresh})
+    rows.write(uow.session, {PersonCategory: _rows({person.id: fresh})})
     person.disability = _disability(command.disability)
     person.version += 1
     uow.audit(
@@ -234,10 +241,13 @@ def _newcomer(
     return _Newcomer(person, categories, phone, account, account_name)
 
 
-def _put_on_record(uow: UnitOfWork, newcomers: Sequence[_Newcomer]) -> None:
-    uow.session.add_all(each.person for each in newcomers)
-    uow.session.flush()
-    _add_categories(uow, _categories(newcomers))
+def _put_on_record(uow: UnitOfWork, newcomers: Sequence[_Newcomer], *household: Household) -> None:
+    people = [each.person for each in newcomers]
+    others = {
+        Responsibility: responsibility.first(uow, people, "登记建档"),
+        PersonCategory: _rows(_categories(newcomers)),
+    }
+    rows.put(uow.session, [*household, *people], others)
     for each in newcomers:
         if each.account:
             uow.emit(
@@ -259,7 +269,6 @@ def _categories(newcomers: Sequence[_Newcomer]) -> dict[UUID, list[Category]]:
 
 def _tell_of_new(uow: UnitOfWork, newcomers: Sequence[_Newcomer]) -> None:
     people = [each.person for each in newcomers]
-    responsibility.begin(uow, people, "登记建档")
     uow.emit(*announcements.people_recorded(uow, people, _categories(newcomers)))
     uow.emit(
         *(
@@ -375,14 +384,12 @@ def _officer(uow: UnitOfWork, staff_no: str | None, village: str) -> Staff:
     return officer
 
 
-def _add_categories(uow: UnitOfWork, categories: Mapping[UUID, Sequence[Category]]) -> None:
-    rows = [
+def _rows(categories: Mapping[UUID, Sequence[Category]]) -> list[rows.Row]:
+    return [
         {"person_id": person_id, "code": category.code, "since": category.since}
         for person_id, added in categories.items()
         for category in added
     ]
-    if rows:
-        uow.session.execute(insert(PersonCategory), rows)
 
 
 def _category(word: str) -> str:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, func, insert, select, update
 
+from services.chassis.rows import Row
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Role
 from services.contracts.commands.registry import (
@@ -187,20 +188,17 @@ def read_coverage(uow: UnitOfWork, query: ReadCoverage) -> list[CoverageLine]:
     ]
 
 
-def begin(uow: UnitOfWork, people: Sequence[Person], reason: str) -> None:
-    """Note who became responsible for newly registered people."""
-    uow.session.connection().execute(
-        insert(Responsibility),
-        [
-            {
-                "person_id": person.id,
-                "officer_id": person.officer_id,
-                "since": uow.now(),
-                "reason": reason,
-            }
-            for person in people
-        ],
-    )
+def first(uow: UnitOfWork, people: Sequence[Person], reason: str) -> list[Row]:
+    """The rows that say who became responsible for newly registered people."""
+    return [
+        {
+            "person_id": person.id,
+            "officer_id": person.officer_id,
+            "since": uow.now(),
+            "reason": reason,
+        }
+        for person in people
+    ]
 
 
 def _move(uow: UnitOfWork, taking: Staff, people: list[UUID], reason: str) -> int:
