@@ -65,6 +65,9 @@ fi
 if [ -z "${UV_PYTHON:-}" ] && /usr/bin/python3 -c \
     'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then
     export UV_PYTHON=/usr/bin/python3
+    if [ -f .venv/pyvenv.cfg ] && ! grep -qx 'home = /usr/bin' .venv/pyvenv.cfg; then
+        say "改用 /usr/bin/python3，重建 .venv（要用别的 Python，请设 UV_PYTHON）"
+    fi
 fi
 
 [ -d .venv ] || say "正在安装 Python 依赖（uv sync）"

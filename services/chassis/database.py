@@ -14,7 +14,8 @@ POOL_SIZE = 8
 POOL_OVERFLOW = 8
 SILENT_S = 1.0
 """A connection that answered within the last second is taken as it is; one that was silent for
-longer is asked first whether it still stands. No server is back from a fall sooner."""
+longer is asked first whether it still stands. Where the server ended it within that second, its
+next request is told that the system is away, changes nothing, and may be asked again."""
 
 
 def engine(database_url: str, *, application: str = "zhida", **options: Any) -> Engine:

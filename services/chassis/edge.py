@@ -220,9 +220,9 @@ def _field(error: msgspec.ValidationError) -> str | None:
 
 
 def _refuse_nul(value: object, path: list[str]) -> None:
-    """No database column takes U+0000: it comes from broken scanners and from attackers."""
+    """No column takes U+0000 or half a character: broken scanners and attackers send them."""
     match value:
-        case str() if "\0" in value:
+        case str() if "\0" in value or not _is_text(value):
             raise Invalid(
                 "内容中有不可见的控制字符", field=".".join(path) or None, advice="请删去后重新填写"
             )
@@ -233,6 +233,14 @@ def _refuse_nul(value: object, path: list[str]) -> None:
         case list():
             for inner in value:
                 _refuse_nul(inner, path)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _out_of_range() -> Invalid:

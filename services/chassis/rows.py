@@ -29,6 +29,8 @@ def write(session: Session, rows: Rows, *then: tuple[str, Row]) -> None:
     given: list[str] = []
     for model, those in rows.items():
         if those:
+            if any(row.keys() != those[0].keys() for row in those):
+                raise ValueError(f"rows of {model.__tablename__} with different keys")
             parts.append((str(model.__tablename__), tuple(those[0])))
             given.append(_document([_plain(row) for row in those]))
     for statement, document in then:

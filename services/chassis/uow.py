@@ -14,7 +14,7 @@ from threading import Event as Signal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Engine, inspect, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 
 from services.chassis import audit, closing, database, outbox, rows, spans
 from services.chassis.clock import BusinessClock, machine_now
@@ -43,7 +43,7 @@ class UnitOfWork:
         self.epoch = foundation.settings.epoch
         self.clock = BusinessClock(session, movable=foundation.settings.mode != "production")
         self.emitted = 0
-        self._within_alone = False
+        self._alone: SessionTransaction | None = None
         self._unsaid: list[outbox.Row] = []
         self._noted: list[audit.Row] = []
         self._kept: list[spans.Row] = []
@@ -75,7 +75,7 @@ class UnitOfWork:
 
         Not within a savepoint, which may be taken back alone (``RuntimeError``), but ``alone``'s.
         """
-        if self.session.in_nested_transaction() and not self._within_alone:
+        if self.session.get_nested_transaction() is not self._alone:
             raise RuntimeError("an event within a savepoint")
         self.session.flush()
         ids: list[uuid.UUID] = []
@@ -133,13 +133,12 @@ class UnitOfWork:
     def alone(self) -> Iterator[None]:
         """A block that, when it raises, is taken back alone: what it changed, said and noted.
 
-        The error goes on to the caller, who may go on with others. Not within another such block.
+        The error goes on to the caller, who may go on with others.
         """
         self.write_down()
-        emitted = self.emitted
-        self._within_alone = True
+        emitted, before = self.emitted, self._alone
         try:
-            with self.session.begin_nested():
+            with self.session.begin_nested() as self._alone:
                 yield
                 self.write_down()
         except BaseException:
@@ -147,7 +146,7 @@ class UnitOfWork:
             self.emitted = emitted
             raise
         finally:
-            self._within_alone = False
+            self._alone = before
 
     def write_down(self) -> None:
         """Write what was said, noted and answered so far: the last thing before the commit."""

@@ -28,6 +28,9 @@ TO_RECOVER_FEN = Gauge("zhida_funding_to_recover_fen", "Recoveries still open, i
 UNRECONCILED = Gauge(
     "zhida_funding_unreconciled", "People whose dues are still to be brought to their terms."
 )
+UNRECONCILED_SECONDS = Gauge(
+    "zhida_funding_unreconciled_seconds", "How long the one who has waited longest for it waits."
+)
 BUDGET_LEFT_FEN = Gauge(
     "zhida_funding_budget_left_fen", "What is left of a budget line, in fen.", ["year", "benefit"]
 )
@@ -64,7 +67,11 @@ _TO_RECOVER = """
 SELECT coalesce(sum(fen - recovered_fen - written_off_fen), 0) FROM recovery WHERE NOT cancelled
 """
 
-_UNRECONCILED = "SELECT count(*) FROM unreconciled"
+_UNRECONCILED = """
+SELECT count(DISTINCT person_id),
+       coalesce(extract(epoch FROM clock_timestamp() - min(noted_at)), 0)
+FROM unreconciled
+"""
 
 _BUDGET = "SELECT year, benefit, allotted_fen - used_fen FROM budget_line"
 
@@ -105,7 +112,9 @@ def measure(uow: UnitOfWork) -> None:
         MONTH_FEN.labels(state).set(float(this_month.get(state, 0)))
     OWED_FEN.set(float(session.scalar(text(_OWED)) or 0))
     TO_RECOVER_FEN.set(float(session.scalar(text(_TO_RECOVER)) or 0))
-    UNRECONCILED.set(float(session.scalar(text(_UNRECONCILED)) or 0))
+    people, seconds = session.execute(text(_UNRECONCILED)).one()
+    UNRECONCILED.set(people)
+    UNRECONCILED_SECONDS.set(float(seconds))
     left: Counter[tuple[str, str]] = Counter()
     for year, benefit, fen in session.execute(text(_BUDGET)):
         left[str(year), benefit] += fen

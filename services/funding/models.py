@@ -288,14 +288,19 @@ class RevocationRow(Base):
 
 
 class UnreconciledRow(Base):
-    """Somebody whose dues are to be brought to the terms in force, as soon as nobody else does."""
+    """Somebody whose dues are to be brought to the terms in force, as soon as nobody else does.
+
+    A row for each time it was put off: whoever does it takes away those it has read and no other.
+    """
 
     __tablename__ = "unreconciled"
 
-    person_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    benefit: Mapped[str] = mapped_column(primary_key=True)
-    cause: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    person_id: Mapped[uuid.UUID]
+    benefit: Mapped[str]
+    cause: Mapped[str]
     reason: Mapped[str]
+    noted_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 # --- dues and payments ----------------------------------------------------------------------------

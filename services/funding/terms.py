@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, text, true, tuple_, update
+from sqlalchemy import delete, func, insert, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import OperationalError
 
 from services.chassis.logs import get_logger
 from services.chassis.uow import UnitOfWork
@@ -150,7 +151,7 @@ def reconcile(uow: UnitOfWork, pairs: Iterable[Pair], *, cause: str, reason: str
     _reconcile(uow, free, cause, reason)
     if wanted - free:
         uow.session.execute(
-            upsert(UnreconciledRow).on_conflict_do_nothing(),
+            insert(UnreconciledRow),
             [
                 {"person_id": person, "benefit": benefit, "cause": cause, "reason": reason}
                 for person, benefit in sorted(wanted - free)
@@ -163,42 +164,50 @@ def reconcile_noted(uow: UnitOfWork) -> None:
 
     One whose reckoning fails stays noted too, is logged, and holds up nobody else.
     """
-    noted = uow.session.scalars(
-        select(UnreconciledRow).order_by(func.random()).limit(NOTED_AT_ONCE)
+    noted = uow.session.execute(
+        select(UnreconciledRow.id, *_NOTED).order_by(func.random()).limit(NOTED_AT_ONCE)
     ).all()
     free = _free(uow, {(row.person_id, row.benefit) for row in noted})
-    told: dict[tuple[str, str], set[Pair]] = defaultdict(set)
+    told: dict[tuple[str, str], dict[Pair, list[int]]] = defaultdict(lambda: defaultdict(list))
     for row in noted:
         if (row.person_id, row.benefit) in free:
-            told[row.cause, row.reason].add((row.person_id, row.benefit))
-    for (cause, reason), pairs in told.items():
-        if not _reconcile_noted(uow, pairs, cause, reason):
-            for pair in sorted(pairs):
-                _reconcile_noted(uow, {pair}, cause, reason)
+            told[row.cause, row.reason][row.person_id, row.benefit].append(row.id)
+    for (cause, reason), those in told.items():
+        if _reconcile_noted(uow, those, cause, reason) is not None:
+            for pair, ids in those.items():
+                error = _reconcile_noted(uow, {pair: ids}, cause, reason)
+                if isinstance(error, OperationalError):  # a lock, or the database: next second
+                    return
 
 
-def _reconcile_noted(uow: UnitOfWork, pairs: set[Pair], cause: str, reason: str) -> bool:
-    """Reconcile these and forget that they were noted: all, or nothing (then ``False``)."""
+def _reconcile_noted(
+    uow: UnitOfWork, noted: Mapping[Pair, list[int]], cause: str, reason: str
+) -> Exception | None:
+    """Reconcile these and forget their notes: all, or nothing; why not."""
+    ids = [each for those in noted.values() for each in those]
     try:
         with uow.alone():
-            _reconcile(uow, pairs, cause, reason)
-            uow.session.execute(
-                delete(UnreconciledRow).where(
-                    tuple_(UnreconciledRow.person_id, UnreconciledRow.benefit).in_(pairs),
-                    UnreconciledRow.cause == cause,
-                )
-            )
+            _reconcile(uow, set(noted), cause, reason)
+            uow.session.execute(delete(UnreconciledRow).where(UnreconciledRow.id.in_(ids)))
     except Exception as error:  # whatever it is, the others are to be reckoned
-        if len(pairs) == 1:
-            ((person, benefit),) = pairs
-            log.exception(
-                "reckoning_failed",
-                person_id=str(person),
-                benefit=benefit,
-                error=type(error).__name__,
-            )
-        return False
-    return True
+        one = next(iter(noted)) if len(noted) == 1 else None
+        log.exception(
+            "reckoning_failed",
+            people=len(noted),
+            person_id=str(one[0]) if one else None,
+            benefit=one[1] if one else None,
+            error=type(error).__name__,
+        )
+        return error
+    return None
+
+
+_NOTED = (
+    UnreconciledRow.person_id,
+    UnreconciledRow.benefit,
+    UnreconciledRow.cause,
+    UnreconciledRow.reason,
+)
 
 
 def _persons(pairs: Iterable[Pair]) -> list[uuid.UUID]:

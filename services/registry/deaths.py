@@ -8,7 +8,7 @@ and the person is dead until the last of them has been taken back by who gave it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from sqlalchemy import bindparam, select
 
 from services.chassis.door import Refused
 from services.chassis.inbox import Delivery
+from services.chassis.logs import get_logger
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.registry import (
     ListWaitingNotices,
@@ -32,6 +33,8 @@ from services.contracts.ids import new_id
 from services.registry import announcements, bureaus, notices, people, queries, responsibility
 from services.registry.models import BureauNotice, Household, Person, Staff
 from services.registry.settings import registry_settings
+
+log = get_logger(__name__)
 
 DIED, REVOKED = "death_registered", "death_revoked"
 OFFICER = "officer"
@@ -74,20 +77,38 @@ def on_registered(uow: UnitOfWork, events: Sequence[DeathRegistered]) -> None:
 def on_revoked(uow: UnitOfWork, events: Sequence[DeathRevoked]) -> None:
     """Take back the word that the named event gave; who is left without any is alive."""
     told = _open(uow, events)
+    words = _words(uow, told)  # locked before the people: who is being registered waits for us
     known = _people(uow, [t.hashed for t in told])
     for each in told:
         assert isinstance(each.event, DeathRevoked)
         person = known.get(each.hashed)
         _keep(uow, each, state="applied", person=person)
-        try:
-            first = uow.session.get(BureauNotice, UUID(each.event.revokes))
-        except ValueError:
-            first = None
+        first = words.get(_named(each.event))
         if first is None or (first.identity_index, first.bureau) != (each.hashed, each.bureau):
             continue
         first.state = "revoked"
         if person is not None:
             _revive_unless_told(uow, person, str(each.delivery.event_id))
+
+
+def _words(uow: UnitOfWork, told: Sequence[_Told]) -> dict[UUID | None, BureauNotice]:
+    """The notices these revocations name, locked."""
+    notices = uow.session.scalars(
+        select(BureauNotice)
+        .where(BureauNotice.event_id.in_({_named(each.event) for each in told}))
+        .order_by(BureauNotice.event_id)
+        .with_for_update()
+    )
+    return {notice.event_id: notice for notice in notices}
+
+
+def _named(event: Event) -> UUID | None:
+    """The event a revocation names; a bureau may write anything there."""
+    assert isinstance(event, DeathRevoked)
+    try:
+        return UUID(event.revokes)
+    except ValueError:
+        return None
 
 
 def record(uow: UnitOfWork, command: RecordDeath) -> PersonView:
@@ -136,41 +157,66 @@ def revoke(uow: UnitOfWork, command: RevokeDeath) -> PersonView:
     return queries.person_view(uow, person)
 
 
-_WAITING = select(BureauNotice).where(
-    BureauNotice.state == "waiting",
-    BureauNotice.identity_index.in_(bindparam("indexes", expanding=True)),
+_WAITING = (
+    select(BureauNotice)
+    .where(
+        BureauNotice.state == "waiting",
+        BureauNotice.identity_index.in_(bindparam("indexes", expanding=True)),
+    )
+    .order_by(BureauNotice.received_at, BureauNotice.event_id)
+    .with_for_update()
 )
 
 
 def match_waiting(uow: UnitOfWork, registered: Sequence[Person]) -> None:
-    """Hold newly registered people against the notices that wait."""
+    """Hold newly registered people against the notices that wait; the first word stands."""
     by_index = {bytes(person.identity_index): person for person in registered}
-    notices = uow.session.scalars(_WAITING, {"indexes": list(by_index)})
-    for notice in notices:
+    for notice in uow.session.scalars(_WAITING, {"indexes": list(by_index)}):
         assert notice.identity_index is not None
-        assert notice.happened_on is not None
-        person = by_index[bytes(notice.identity_index)]
-        notice.state, notice.person_id = "applied", person.id
-        if person.deceased_on is None:
-            _die(uow, person, notice.happened_on, notice.bureau, str(notice.event_id))
-            uow.audit("person.died", "person", person.id, source=notice.bureau)
+        _apply(uow, notice, by_index[bytes(notice.identity_index)])
 
 
 def match_registered(uow: UnitOfWork) -> None:
-    """Hold notices that wait against everybody on record.
+    """Hold notices of the last day that wait against everybody on record.
 
     Somebody being registered at the very moment his death is told is seen by neither of the two.
+    One that cannot be applied is logged and holds up no other.
     """
-    people = uow.session.scalars(
-        select(Person)
-        .join(BureauNotice, BureauNotice.identity_index == Person.identity_index)
-        .where(BureauNotice.state == "waiting", ~Person.removed)
-        .order_by(Person.id)
-        .limit(500)
-        .with_for_update(of=Person)
-    )
-    if found := people.unique().all():
-        match_waiting(uow, found)
+    notices = uow.session.scalars(
+        select(BureauNotice)
+        .join(Person, BureauNotice.identity_index == Person.identity_index)
+        .where(
+            BureauNotice.state == "waiting",
+            BureauNotice.received_at > uow.machine_now() - _MEANWHILE,
+            ~Person.removed,
+        )
+        .order_by(BureauNotice.received_at, BureauNotice.event_id)
+        .limit(_AT_ONCE)
+        .with_for_update(of=BureauNotice, skip_locked=True)
+    ).all()
+    for notice in notices:
+        index = bytes(notice.identity_index or b"")
+        try:
+            with uow.alone():
+                person = _people(uow, [index]).get(index)
+                if person is not None:
+                    _apply(uow, notice, person)
+        except Exception as error:
+            log.exception(
+                "notice_not_applied", event_id=str(notice.event_id), error=type(error).__name__
+            )
+
+
+_MEANWHILE = timedelta(days=1)
+_AT_ONCE = 50
+
+
+def _apply(uow: UnitOfWork, notice: BureauNotice, person: Person) -> None:
+    assert notice.happened_on is not None
+    notice.state, notice.person_id = "applied", person.id
+    if person.deceased_on is None:
+        _die(uow, person, notice.happened_on, notice.bureau, str(notice.event_id))
+        uow.audit("person.died", "person", person.id, source=notice.bureau)
 
 
 def list_waiting(uow: UnitOfWork, query: ListWaitingNotices) -> list[WaitingNotice]:

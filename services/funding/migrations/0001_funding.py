@@ -563,11 +563,18 @@ def upgrade() -> None:
     op.create_index("ix_share_person", "share", ["person_id"], unique=False)
     op.create_table(
         "unreconciled",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("person_id", sa.Uuid(), nullable=False),
         sa.Column("benefit", sa.String(), nullable=False),
         sa.Column("cause", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("person_id", "benefit", "cause", name=op.f("pk_unreconciled")),
+        sa.Column(
+            "noted_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("clock_timestamp()"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_unreconciled")),
     )
     # ### end Alembic commands ###
     op.execute(audit.append_only("transfer"))

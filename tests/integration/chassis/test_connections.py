@@ -26,9 +26,30 @@ def test_a_connection_that_fell_in_silence_is_replaced(
         with foundation.begin(actor()) as uow:
             assert uow.session.scalar(text(pid)) == first
         with apart.connect() as connection:
-            connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": first})
+            connection.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": first})
         with foundation.begin(actor()) as uow:
             assert uow.session.scalar(text(pid)) != first
     finally:
         apart.dispose()
         foundation.engine.dispose()
+
+
+@pytest.mark.parametrize(("silent", "asked"), [(0.9, 0), (1.1, 1)])
+def test_only_a_silent_connection_is_asked(
+    monkeypatch: pytest.MonkeyPatch, database: Callable[[str], str], silent: float, asked: int
+) -> None:
+    """A busy service spends no way to the database on asking whether it is there."""
+    made = databases.engine(database("registry"))
+    asking: list[object] = []
+    monkeypatch.setattr(made.dialect, "do_ping", lambda c: asking.append(c) or True)
+    databases.ask_after_silence(made)
+    now = [1000.0]
+    monkeypatch.setattr(databases.time, "monotonic", lambda: now[0])
+    try:
+        for _ in range(2):
+            with made.connect() as connection:
+                connection.execute(text("SELECT 1"))
+            now[0] += silent
+    finally:
+        made.dispose()
+    assert len(asking) == asked

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import func, select
 
 from services.chassis.edge import PUBLIC, Endpoint
-from services.chassis.models import OutboxRow
+from services.chassis.models import AuditRow, OutboxRow
 from services.chassis.uow import Foundation, UnitOfWork
 from tests.fixtures.services import actor
 from tests.integration.chassis.bus import noted
@@ -54,3 +55,44 @@ def test_the_same_key_is_answered_once(foundation_for: Callable[[str], Foundatio
     ]
     assert answers == [{"ok": 1}, {"ok": 1}]
     assert said(foundation) == 1
+
+
+@pytest.mark.parametrize("broken", ["王\0", "\ud800", "王\udfff强"])
+def test_what_no_column_takes_is_refused_by_its_field(
+    foundation_for: Callable[[str], Foundation], broken: str
+) -> None:
+    """A scanner's NUL and half a character are named to whoever sent them; nothing is done."""
+    endpoint = Endpoint(Say, PUBLIC, writes=True, child=False, keep_answer=True)
+    answer = endpoint.answer(
+        foundation_for("registry"),
+        lambda *_: None,
+        {"page": 1, "in": [{"name": broken}]},
+        {},
+        home=None,
+    )
+    assert answer["error"]["code"] == "invalid"
+    assert answer["error"]["field"] == "in.name"
+    assert answer["error"]["message"] == "内容中有不可见的控制字符"
+
+
+def test_a_block_alone_is_taken_back_alone(
+    foundation_for: Callable[[str], Foundation],
+) -> None:
+    """What the block said and noted goes with it; what stood before and comes after stays. In a
+    savepoint of its own within, nothing may be said."""
+    foundation = foundation_for("registry")
+    with foundation.begin(actor()) as uow:
+        uow.emit(noted())
+        with suppress(InterruptedError), uow.alone():
+            uow.emit(noted())
+            uow.audit("lost", "x", 1)
+            raise InterruptedError
+        with uow.alone():
+            uow.emit(noted())
+            uow.audit("kept", "x", 1)
+        with uow.alone(), uow.session.begin_nested(), pytest.raises(RuntimeError):
+            uow.emit(noted())
+        uow.emit(noted())
+    assert said(foundation) == 3
+    with foundation.begin(actor()) as uow:
+        assert list(uow.session.scalars(select(AuditRow.action))) == ["kept"]

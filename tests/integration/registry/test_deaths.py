@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from datetime import date
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -195,6 +197,49 @@ def test_told_at_the_moment_of_registration(act: Act, uow_for: OpenUow) -> None:
         deaths.match_registered(uow)
         assert len(told(uow, "person.died.v1")) == 1
         assert deaths.list_waiting(uow, ListWaitingNotices()) == []
+
+
+def test_a_word_being_taken_back_kills_nobody(act: Act, uow_for: OpenUow) -> None:
+    """The word is revoked, not yet committed, when the registration it missed has committed."""
+    with ExitStack() as revoking:
+        with uow_for("registry", actor=CLERK) as registering:
+            _, head = register(registering)
+            with uow_for("registry", actor=CLERK) as telling:
+                event_id = deliver(telling, death())
+            uow = revoking.enter_context(uow_for("registry", actor=CLERK))
+            deliver(uow, revocation(event_id))
+        with uow_for("registry", actor=CLERK) as timer:
+            deaths.match_registered(timer)
+    with act() as uow:
+        deaths.match_registered(uow)
+        assert uow.session.get_one(Person, head).deceased_on is None
+        assert uow.session.get_one(BureauNotice, event_id).state == "revoked"
+
+
+def test_one_notice_that_cannot_be_applied_holds_up_no_other(
+    act: Act, uow_for: OpenUow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two the first fails, whatever the reason: the second is applied, the first waits on."""
+    with uow_for("registry", actor=CLERK) as registering:
+        _, first = register(registering)
+        _, second = register(registering, member(2, relation="户主"))
+        with uow_for("registry", actor=CLERK) as telling:
+            deliver(telling, death(), death(identity(2)))
+    die = deaths._die
+
+    def fail_for_the_first(uow: UnitOfWork, person: Person, *others: Any) -> None:
+        die(uow, person, *others)
+        if person.id == first:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(deaths, "_die", fail_for_the_first)
+    with act() as uow:
+        deaths.match_registered(uow)
+    with act() as uow:
+        assert uow.session.get_one(Person, first).deceased_on is None
+        assert uow.session.get_one(Person, second).deceased_on == DIED
+        assert [body["person_id"] for body in told(uow, "person.died.v1")] == [str(second)]
+        assert len(deaths.list_waiting(uow, ListWaitingNotices())) == 1
 
 
 def test_a_revocation_undoes_the_notice_it_names(act: Act) -> None:
