@@ -14,6 +14,7 @@ from typing import Any
 
 from nameko.messaging import QueueConsumer
 from nameko.rpc import RpcConsumer
+from sqlalchemy import text
 
 from services.chassis import amqp_io, consumer, edge, inbox, runner, service, topology
 
@@ -46,7 +47,8 @@ def session_opened_for_every_worker() -> None:
     """As nameko's providers: what fails before the handler kills the container."""
 
     def get_dependency(self: Any, _context: Any) -> Any:
-        self.foundation.engine.connect().close()
+        with self.foundation.engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
         return self
 
     service.Chassis.get_dependency = get_dependency
