@@ -21,7 +21,8 @@ from services.cases import (
     stock,
 )
 from services.cases.models import Division, Household, Person, Staff
-from services.chassis import audit_chain, posts, replay
+from services.chassis import audit_chain, replay
+from services.chassis.posts import Posts
 from services.chassis.service import (
     OBSERVERS,
     PUBLIC,
@@ -131,7 +132,7 @@ class CasesService(Service):
 
     name = "cases"
     kept = stock.KEPT
-    post_of = staticmethod(posts.by(Staff.staff_id, Staff.active, Staff.roles, Staff.scopes))
+    staff_posts = Posts(Staff.staff_id, Staff.active, Staff.roles, Staff.scopes)
 
     # copies ------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ separated by ``;``.
 from __future__ import annotations
 
 import random
+import re
 import socket
 import ssl
 import struct
@@ -100,9 +101,14 @@ def verified(uri: str) -> tuple[str, dict[str, Any] | None]:
 
 
 def of_nameko(uri: str) -> dict[str, Any]:
-    """nameko's configuration of the bus: the address, a node that answers in front, and TLS."""
+    """nameko's configuration of the bus: the address, a node that answers in front, and TLS.
+
+    The transport is named: for plain ``amqp`` kombu looks for librabbitmq on the disk with every
+    message that is published.
+    """
     address, tls = verified(reachable_first(uri))
-    return {"AMQP_URI": address} | ({"AMQP_SSL": tls} if tls else {})
+    named = re.sub(r"(^|;)amqp://", r"\1pyamqp://", address)
+    return {"AMQP_URI": named} | ({"AMQP_SSL": tls} if tls else {})
 
 
 def connect(uri: str) -> Connection:

@@ -33,7 +33,9 @@ def main(service: str, method: str) -> int:
     use_case = functools.partial(getattr(cls, method).__wrapped__, cls())
     loading.done()
     foundation = Foundation.build(Settings.from_env(cls.name))
-    answer = endpoint.answer(foundation, use_case, body, context, home=None, post_of=cls.post_of)
+    answer = endpoint.answer(
+        foundation, use_case, body, context, home=None, staff_posts=cls.staff_posts
+    )
     json.dump(answer, answers, default=str)
     answers.close()
     return 0

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from services.chassis.models import ClockRow
+from services.chassis.planned import PLANNED
 from services.contracts.errors import Conflict
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -24,7 +25,7 @@ def machine_now() -> datetime:
     return datetime.now(UTC)
 
 
-_OFFSET = select(ClockRow.offset_days)
+_OFFSET = select(ClockRow.offset_days).execution_options(**PLANNED)
 
 
 class BusinessClock:

@@ -1,5 +1,5 @@
-"""The last statement of a unit of work: its events, its notes in the audit log, its spans and the
-answer to its command, written together.
+"""The last statement of a unit of work: its new rows, its events, its notes in the audit log, its
+spans and the answer to its command, written together.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ WHERE key = CAST(:given AS jsonb) ->> 'key'
 def write(
     session: Session,
     *,
+    put: rows.Rows | None = None,
     said: Sequence[Row] = (),
     noted: Sequence[Row] = (),
     kept: Sequence[Row] = (),
@@ -28,9 +29,9 @@ def write(
 ) -> None:
     """Write what there is, each kind in its order.
 
-    ``said`` are rows of the outbox (``outbox.rows``), ``noted`` of the audit log (``audit.row``),
-    ``kept`` of the spans (``spans.row``); ``answered`` is ``{"key": …, "answer": …}`` of a command
-    that was claimed.
+    ``put`` are rows of the service's own tables; ``said`` of the outbox (``outbox.rows``),
+    ``noted`` of the audit log (``audit.row``), ``kept`` of the spans (``spans.row``); ``answered``
+    is ``{"key": …, "answer": …}`` of a command that was claimed.
     """
     then = [(_ANSWER, answered)] if answered else []
-    rows.write(session, {OutboxRow: said, AuditRow: noted, SpanRow: kept}, *then)
+    rows.write(session, {**(put or {}), OutboxRow: said, AuditRow: noted, SpanRow: kept}, *then)

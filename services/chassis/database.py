@@ -8,10 +8,14 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.exc import InvalidatePoolError
 
+from services.chassis import planned
+
 STATEMENT_TIMEOUT_MS = 120_000
 LOCK_TIMEOUT_MS = 5_000
-POOL_SIZE = 8
-POOL_OVERFLOW = 8
+POOL_SIZE = 16
+"""Connections a process opens at most, and keeps: one that is opened for a request and closed after
+it (SQLAlchemy's overflow) costs ten times the request."""
+
 SILENT_S = 1.0
 """A connection that answered within the last second is taken as it is; one that was silent for
 longer is asked first whether it still stands. Where the server ended it within that second, its
@@ -20,7 +24,7 @@ next request is told that the system is away, changes nothing, and may be asked 
 
 def engine(database_url: str, *, application: str = "zhida", **options: Any) -> Engine:
     """An engine for ``postgresql://…``; connects on first use, hides parameters in errors."""
-    return create_engine(
+    made = create_engine(
         make_url(database_url).set(drivername="postgresql+psycopg2"),
         hide_parameters=True,
         executemany_mode="values_plus_batch",  # many rows in few round trips, upserts too
@@ -33,6 +37,8 @@ def engine(database_url: str, *, application: str = "zhida", **options: Any) -> 
         },
         **options,
     )
+    planned.plan_once(made)
+    return made
 
 
 def ask_after_silence(engine: Engine) -> None:

@@ -21,14 +21,13 @@ from nameko.exceptions import ContainerBeingKilled
 from nameko.messaging import QueueConsumer
 from nameko.rpc import Rpc, RpcConsumer
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 
 from services.chassis import audit, metrics, posts, spans, tracing
 from services.chassis.actors import ActorVerifier
 from services.chassis.logs import get_logger
 from services.chassis.models import CommandRow
-from services.chassis.posts import PostOf
+from services.chassis.posts import CLAIM, Posts
 from services.chassis.uow import Foundation, UnitOfWork
 from services.contracts.actors import Actor, Role
 from services.contracts.errors import (
@@ -81,13 +80,13 @@ class Endpoint:
         context: dict[str, Any],
         *,
         home: str | None,
-        post_of: PostOf | None = None,
+        staff_posts: Posts | None = None,
     ) -> dict[str, Any]:
         """The answer as it travels: ``{"ok": …}`` or ``{"error": {…}}``. Never raises.
 
         ``home`` is the service class as ``module:Class``, for a child process to find it; ``None``
-        in the child itself. Nobody who may not ask makes a process start. ``post_of`` knows what
-        the asker's post is now.
+        in the child itself. Nobody who may not ask makes a process start. ``staff_posts``
+        knows what the asker's post is now.
         """
         service, method = foundation.settings.service, self.request.method()
         started = time.monotonic()
@@ -101,7 +100,7 @@ class Endpoint:
                     answer = _in_child(home, method, body, context)
                     outcome = answer["error"]["code"] if "error" in answer else "ok"
                     return answer
-                return {"ok": self._transact(foundation, handle, body, context, span, post_of)}
+                return {"ok": self._transact(foundation, handle, body, context, span, staff_posts)}
         except ZhidaError as error:
             outcome = error.code
             return {"error": error.as_dict()}
@@ -132,7 +131,7 @@ class Endpoint:
         body: dict[str, Any],
         context: dict[str, Any],
         span: tracing.Span,
-        post_of: PostOf | None,
+        staff_posts: Posts | None,
     ) -> Any:
         actor = self._admit(foundation, context)
         _refuse_nul(body, [])
@@ -140,27 +139,38 @@ class Endpoint:
             request = msgspec.convert(body, self.request, strict=False)
         except msgspec.ValidationError as error:
             raise Invalid(f"请求内容不合格式：{error}", field=_field(error)) from error
+        key = context.get("idempotency_key") if self.writes and self.keep_answer else None
         with foundation.begin(actor) as uow:
-            if post_of is not None:
-                actor = uow.actor = posts.as_of_now(actor, post_of(uow.session, actor.id))
-                self._require_role(actor)
-            if actor.has(Role.AUDITOR) and not self.writes and self.access is not PUBLIC:
+            claim = self._claim(uow, str(key), body) if key else None
+            ours = self._enter(uow, staff_posts, claim)
+            if uow.actor.has(Role.AUDITOR) and not self.writes and self.access is not PUBLIC:
                 audit.look(uow, request)
             if not self.writes:
                 return msgspec.to_builtins(handle(uow, request))
-            caller = context.get("caller")
-            key = context.get("idempotency_key")
-            if not key or not self.keep_answer:
-                answer = msgspec.to_builtins(handle(uow, request))
-                uow.keep(spans.row(span, "command", caller=caller))
-                return answer
-            known = self._claim(uow, str(key), body)
-            if known is not None:
-                return known["answer"]
+            if claim and not ours:
+                return self._first_answer(uow, claim)
             answer = msgspec.to_builtins(handle(uow, request))
-            uow.answer(str(key), answer)
-            uow.keep(spans.row(span, "command", caller=caller))
+            if claim:
+                uow.answer(claim["key"], answer)
+            uow.keep(spans.row(span, "command", caller=context.get("caller")))
             return answer
+
+    def _enter(
+        self, uow: UnitOfWork, staff_posts: Posts | None, claim: dict[str, Any] | None
+    ) -> bool:
+        """Let the actor in with what the post gives now; whether the claimed key was free."""
+        ours = False
+        if staff_posts is None:
+            if claim:
+                ours = bool(uow.session.connection().execute(CLAIM, claim).rowcount)
+            return ours
+        if claim:
+            post, ours = staff_posts.claiming(uow.session, claim)
+        else:
+            post = staff_posts.of(uow.session, uow.actor.id)
+        uow.actor = posts.as_of_now(uow.actor, post)
+        self._require_role(uow.actor)
+        return ours
 
     def _admit(self, foundation: Foundation, context: dict[str, Any]) -> Actor:
         token = context.get("actor_token")
@@ -177,38 +187,32 @@ class Endpoint:
         if not isinstance(self.access, _Public) and not actor.has(*self.access):
             raise Forbidden("您的岗位没有这项权限", advice="请由有权限的岗位办理")
 
-    def _claim(self, uow: UnitOfWork, key: str, body: dict[str, Any]) -> dict[str, Any] | None:
-        """The first answer when the key was used before; ``None`` when it is ours now.
+    def _claim(self, uow: UnitOfWork, key: str, body: dict[str, Any]) -> dict[str, Any]:
+        """What ``CLAIM`` takes to make the key ours.
 
         The arguments are kept as a keyed hash: they may hold a password or an identity number.
         """
-        arguments = uow.cipher.blind_index(
-            json.dumps([self.request.method(), body], sort_keys=True, default=str)
-        )
-        claimed = uow.session.connection().execute(
-            _CLAIM,
-            {
-                "key": key,
-                "method": self.request.method(),
-                "arguments_hash": arguments,
-                "actor_id": uow.actor.id,
-            },
-        )
-        if claimed.rowcount:
-            return None
-        first = uow.session.scalars(select(CommandRow).where(CommandRow.key == key)).one()
+        arguments = json.dumps([self.request.method(), body], sort_keys=True, default=str)
+        return {
+            "key": key,
+            "method": self.request.method(),
+            "arguments_hash": uow.cipher.blind_index(arguments),
+            "actor_id": uow.actor.id,
+        }
+
+    def _first_answer(self, uow: UnitOfWork, claim: dict[str, Any]) -> Any:
+        """What was answered when the key was used before."""
+        first = uow.session.scalars(select(CommandRow).where(CommandRow.key == claim["key"])).one()
         known = bytes(first.arguments_hash)  # empty: from before a change of the index key
-        if (known and known != arguments) or first.actor_id != uow.actor.id:
+        if (known and known != claim["arguments_hash"]) or first.actor_id != uow.actor.id:
             raise Conflict(
                 "同一个请求编号用在了不同的内容上",
                 field="Idempotency-Key",
                 advice="请为新的请求使用新的编号",
                 reason="idempotency_key_reused",
             )
-        return first.answer or {"answer": None}
+        return first.answer["answer"] if first.answer else None
 
-
-_CLAIM = insert(CommandRow).on_conflict_do_nothing()
 
 _verifier = functools.lru_cache(maxsize=4)(ActorVerifier)
 """One for each set of keys: to read them costs more than to check a token."""

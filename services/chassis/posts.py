@@ -4,18 +4,23 @@ A token runs for eight hours. Whoever left post meanwhile is let in no longer; w
 or a place may do no more with the rest of the token than the post still allows. Every service keeps
 a copy of the staff and asks it with each request; what has not arrived yet (somebody new) is no
 reason to refuse: then the token holds. It never gains by this: a new role needs a new sign-in.
+
+A command's key is claimed with the same statement: it is asked by every command there is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, literal, select, true
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from services.chassis.models import CommandRow
+from services.chassis.planned import PLANNED
 from services.contracts.actors import Actor
 from services.contracts.divisions import within
 from services.contracts.errors import Unauthenticated
@@ -29,26 +34,54 @@ class Post(NamedTuple):
     scopes: Sequence[str] | None
 
 
-PostOf = Callable[[Session, str], Post | None]
+CLAIM = (
+    insert(CommandRow)
+    .values({name: bindparam(name) for name in ("key", "method", "arguments_hash", "actor_id")})
+    .on_conflict_do_nothing()
+)
+"""Take the key of a command; writes nothing where it was taken before."""
 
 
-def by(
-    staff_id: InstrumentedAttribute[UUID],
-    active: InstrumentedAttribute[bool],
-    roles: InstrumentedAttribute[Any],
-    scopes: InstrumentedAttribute[Any],
-) -> PostOf:
-    """The post of somebody, by the table of these columns; ``None`` where it says nothing."""
-    known = select(active, roles, scopes).where(staff_id == bindparam("staff"))
+class Posts:
+    """The posts of the staff a service knows, by the columns of its table."""
 
-    def post_of(session: Session, actor_id: str) -> Post | None:
-        try:
-            row = session.connection().execute(known, {"staff": UUID(actor_id)}).one_or_none()
-        except ValueError:  # not a member of staff
-            return None
-        return Post(*row) if row else None
+    def __init__(
+        self,
+        staff_id: InstrumentedAttribute[UUID],
+        active: InstrumentedAttribute[bool],
+        roles: InstrumentedAttribute[Any],
+        scopes: InstrumentedAttribute[Any],
+    ) -> None:
+        known = select(active, roles, scopes).where(staff_id == bindparam("staff"))
+        post = known.subquery("post")
+        asked = select(literal(1)).subquery("asked").outerjoin(post, true())
+        claimed = CLAIM.returning(CommandRow.key).cte("claimed")
+        self._of = select(post).select_from(asked).execution_options(**PLANNED)
+        self._claiming = (
+            select(post, select(claimed).exists()).select_from(asked).execution_options(**PLANNED)
+        )
 
-    return post_of
+    def of(self, session: Session, actor_id: str) -> Post | None:
+        """The post of somebody; ``None`` where the table says nothing."""
+        row = session.connection().execute(self._of, {"staff": _staff(actor_id)}).one()
+        return _post(row)
+
+    def claiming(self, session: Session, claim: dict[str, Any]) -> tuple[Post | None, bool]:
+        """The post of who claims a key (``CLAIM``'s parameters), and whether the key was free."""
+        given = {**claim, "staff": _staff(claim["actor_id"])}
+        row = session.connection().execute(self._claiming, given).one()
+        return _post(row), bool(row[-1])
+
+
+def _staff(actor_id: str) -> UUID | None:
+    try:
+        return UUID(actor_id)
+    except ValueError:  # not a member of staff
+        return None
+
+
+def _post(row: Any) -> Post | None:
+    return None if row.active is None else Post(row.active, row.roles, row.scopes)
 
 
 def as_of_now(actor: Actor, post: Post | None) -> Actor:

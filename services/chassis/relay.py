@@ -33,7 +33,7 @@ BATCH = 500
 IN_FLIGHT = 2
 """Batches on their way at once: the next is taken while the confirms of the last come in."""
 
-PACE_S = 0.05
+PACE_S = 0.1
 """Between two small batches. The first event after a silence goes at once; of those that follow on
 its heels many share a batch, which costs little more than one of them."""
 

@@ -15,6 +15,8 @@ from sqlalchemy import TextClause, inspect, text
 from sqlalchemy.orm import DeclarativeBase, Session, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
 
+from services.chassis.planned import PLANNED
+
 Row = dict[str, Any]
 Rows = Mapping[type[Any], Sequence[Row]]
 """Rows by their model, in the order they are to be written; those of a model with equal keys."""
@@ -42,15 +44,16 @@ def write(session: Session, rows: Rows, *then: tuple[str, Row]) -> None:
         )
 
 
-def put(session: Session, instances: Sequence[DeclarativeBase], others: Rows) -> None:
-    """Insert new instances, whose keys are known, and ``others`` with them.
-
-    From then on the instances stand in the session as if they had been loaded.
-    """
-    rows: dict[type[DeclarativeBase], list[Row]] = {}
+def of(instances: Sequence[DeclarativeBase]) -> dict[type[DeclarativeBase], list[Row]]:
+    """The rows of new instances, whose keys are known."""
+    found: dict[type[DeclarativeBase], list[Row]] = {}
     for instance in instances:
-        rows.setdefault(type(instance), []).append(_values(instance))
-    write(session, {**rows, **others})
+        found.setdefault(type(instance), []).append(_values(instance))
+    return found
+
+
+def keep(session: Session, instances: Sequence[DeclarativeBase]) -> None:
+    """Let instances whose rows are written stand in the session as if they had been loaded."""
     for instance in instances:
         make_transient_to_detached(instance)
     session.add_all(instances)
@@ -92,7 +95,8 @@ def _statement(parts: tuple[tuple[str, tuple[str, ...]], ...]) -> TextClause:
         part = " ".join(insert) if columns else what
         named = part.replace(":given", f":given_{number}")
         written.append(" ".join((f"part_{number}", "AS (", named, ")")))
-    return text(" ".join(("WITH", ", ".join(written), "SELECT")))
+    made = text(" ".join(("WITH", ", ".join(written), "SELECT")))
+    return made.execution_options(**PLANNED)
 
 
 _ENCODER = msgspec.json.Encoder()

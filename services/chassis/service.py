@@ -65,7 +65,7 @@ from services.chassis.edge import PUBLIC, Access, EdgeEntrypoint, Endpoint
 from services.chassis.hub import HubWatch
 from services.chassis.inbox import Delivery
 from services.chassis.logs import get_logger
-from services.chassis.posts import PostOf
+from services.chassis.posts import Posts
 from services.chassis.relay import Relay
 from services.chassis.settings import RetryStep
 from services.chassis.topology import WorkQueue
@@ -187,7 +187,7 @@ class Chassis(DependencyProvider):
             workers=lambda: float(self.container._worker_pool.running()),  # noqa: SLF001
             workers_max=self.container.max_workers,
             connections=lambda: float(pool.checkedout()),
-            connections_max=database.POOL_SIZE + database.POOL_OVERFLOW,
+            connections_max=database.POOL_SIZE,
         )
 
 
@@ -423,7 +423,12 @@ def _endpoint(endpoint: Endpoint) -> Callable[[F], Any]:
             handle = functools.partial(method, self)
             home = f"{type(self).__module__}:{type(self).__qualname__}"
             return endpoint.answer(
-                self.chassis.foundation, handle, body, context, home=home, post_of=self.post_of
+                self.chassis.foundation,
+                handle,
+                body,
+                context,
+                home=home,
+                staff_posts=self.staff_posts,
             )
 
         run.endpoint = endpoint  # type: ignore[attr-defined]
@@ -450,8 +455,8 @@ class Service:
     chassis = Chassis()
     kept: tuple[stock.Kept, ...] = ()
     books: tuple[stock.Books, ...] = ()
-    post_of: PostOf | None = None
-    """What the post of a member of staff is now (``posts.by``)."""
+    staff_posts: Posts | None = None
+    """Knows what the post of a member of staff is now."""
 
     @Copies.decorator
     def apply_copies(self, deliveries: list[Delivery]) -> None:

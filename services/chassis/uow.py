@@ -14,7 +14,7 @@ from threading import Event as Signal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Engine, inspect, select
-from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
 
 from services.chassis import audit, closing, database, outbox, rows, spans
 from services.chassis.clock import BusinessClock, machine_now
@@ -35,7 +35,7 @@ class UnitOfWork:
     """What a use case works with."""
 
     def __init__(self, foundation: Foundation, session: Session, actor: Actor) -> None:
-        self.session = session
+        self._session = session
         self.actor = actor
         self.cipher = foundation.cipher
         self.seals = foundation.seals
@@ -44,12 +44,21 @@ class UnitOfWork:
         self.clock = BusinessClock(session, movable=foundation.settings.mode != "production")
         self.emitted = 0
         self._alone: SessionTransaction | None = None
+        self._put: dict[type[Any], list[rows.Row]] = {}
         self._unsaid: list[outbox.Row] = []
         self._noted: list[audit.Row] = []
         self._kept: list[spans.Row] = []
         self._answered: rows.Row | None = None
         self.deliveries: Sequence[Delivery] = ()
         """In a reaction: the envelopes of the events at hand, in the same order."""
+
+    @property
+    def session(self) -> Session:
+        """The transaction's session. What was ``put`` is written before anything is asked of it."""
+        if self._put:
+            closing.write(self._session, put=self._put)
+            self._put = {}
+        return self._session
 
     def today(self) -> date:
         """The business date (Asia/Shanghai)."""
@@ -63,6 +72,14 @@ class UnitOfWork:
         """Machine time in UTC, for audit, tokens and retries."""
         return machine_now()
 
+    def put(self, *instances: DeclarativeBase, others: rows.Rows | None = None) -> None:
+        """Insert new instances, whose keys are known, and ``others``: with ``write_down``, or when
+        ``session`` is next asked for. The instances stand in it as if they had been loaded.
+        """
+        for model, those in [*rows.of(instances).items(), *(others or {}).items()]:
+            self._put.setdefault(model, []).extend(those)
+        rows.keep(self._session, instances)
+
     def emit(self, *events: Event, bulk: bool = False) -> list[uuid.UUID]:
         """Say events with this transaction; returns their ids.
 
@@ -75,9 +92,9 @@ class UnitOfWork:
 
         Not within a savepoint, which may be taken back alone (``RuntimeError``), but ``alone``'s.
         """
-        if self.session.get_nested_transaction() is not self._alone:
+        if self._session.get_nested_transaction() is not self._alone:
             raise RuntimeError("an event within a savepoint")
-        self.session.flush()
+        self._flush()
         ids: list[uuid.UUID] = []
         for row in outbox.rows(events, bulk=bulk, traceparent=current_traceparent()):
             self._unsaid.append(row)
@@ -93,8 +110,8 @@ class UnitOfWork:
         So all that a request says, from whichever module, is one statement.
         """
         if self._unsaid:
-            closing.write(self.session, said=self._unsaid)
-            self._unsaid = []
+            closing.write(self._session, put=self._put, said=self._unsaid)
+            self._put, self._unsaid = {}, []
 
     def by_id(self, model: type[M], ids: Iterable[Any]) -> dict[Any, M]:
         """Rows by their primary key: those this unit of work already has, and one query for the
@@ -102,7 +119,7 @@ class UnitOfWork:
         """
         wanted, found = set(ids), dict[Any, M]()
         for each in wanted:
-            row = self.session.identity_map.get(self.session.identity_key(model, each))
+            row = self._session.identity_map.get(self._session.identity_key(model, each))
             if row is not None and not inspect(row).expired:
                 found[each] = row
         if missing := wanted - found.keys():
@@ -138,27 +155,36 @@ class UnitOfWork:
         self.write_down()
         emitted, before = self.emitted, self._alone
         try:
-            with self.session.begin_nested() as self._alone:
+            with self._session.begin_nested() as self._alone:
                 yield
                 self.write_down()
         except BaseException:
-            self._unsaid, self._noted, self._kept, self._answered = [], [], [], None
+            self._forget()
             self.emitted = emitted
             raise
         finally:
             self._alone = before
 
     def write_down(self) -> None:
-        """Write what was said, noted and answered so far: the last thing before the commit."""
-        self.session.flush()
+        """Write what was put, said, noted and answered so far: the last thing before the commit."""
+        self._flush()
         closing.write(
-            self.session,
+            self._session,
+            put=self._put,
             said=self._unsaid,
             noted=self._noted,
             kept=self._kept,
             answered=self._answered,
         )
-        self._unsaid, self._noted, self._kept, self._answered = [], [], [], None
+        self._forget()
+
+    def _flush(self) -> None:
+        session = self._session
+        if session.new or session.dirty or session.deleted:
+            self.session.flush()  # what was put first: the others may refer to it
+
+    def _forget(self) -> None:
+        self._put, self._unsaid, self._noted, self._kept, self._answered = {}, [], [], [], None
 
     def require(self, division: str) -> None:
         """Raise ``Forbidden`` unless ``division`` lies in the actor's scopes."""
@@ -184,7 +210,8 @@ class Foundation:
             settings.database_url,
             application=f"zhida-{settings.service}",
             pool_size=database.POOL_SIZE,
-            max_overflow=database.POOL_OVERFLOW,
+            max_overflow=0,
+            pool_use_lifo=True,
             pool_recycle=1800,
         )
         database.ask_after_silence(engine)

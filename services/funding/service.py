@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.chassis import audit_chain, posts, replay
+from services.chassis import audit_chain, replay
+from services.chassis.posts import Posts
 from services.chassis.service import (
     OBSERVERS,
     WORKERS,
@@ -71,9 +72,7 @@ class FundingService(Service):
 
     name = "funding"
     kept = stock.KEPT
-    post_of = staticmethod(
-        posts.by(StaffCopy.staff_id, StaffCopy.active, StaffCopy.roles, StaffCopy.scopes)
-    )
+    staff_posts = Posts(StaffCopy.staff_id, StaffCopy.active, StaffCopy.roles, StaffCopy.scopes)
     books = stock.BOOKS
 
     # copies of what registry owns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.chassis import posts
+from services.chassis.posts import Posts
 from services.chassis.service import (
     OBSERVERS,
     Chassis,
@@ -117,7 +117,7 @@ class NotifyService(Service):
 
     name = "notify"
     kept = stock.KEPT
-    post_of = staticmethod(posts.by(Staff.staff_id, Staff.active, Staff.roles, Staff.scopes))
+    staff_posts = Posts(Staff.staff_id, Staff.active, Staff.roles, Staff.scopes)
     chassis = NotifyChassis()
 
     # copies ------------------------------------------------------------------------------------

@@ -103,7 +103,11 @@ def named(uow: UnitOfWork, codes: Iterable[str]) -> dict[str, str]:
 
 def village(uow: UnitOfWork, code: str) -> Division:
     """A village-level place in force. Raises ``Invalid`` (field division)."""
-    division = uow.session.get(Division, code)
+    return require_village(uow.session.get(Division, code), code)
+
+
+def require_village(division: Division | None, code: str) -> Division:
+    """The place that was found by this code; raises as ``village`` does."""
     if division is None or len(code) != 12 or division.valid_to is not None:
         raise Invalid(
             f"没有区划代码为 {code} 的村（社区）", field="division", advice="请从列表中选择"

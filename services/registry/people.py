@@ -7,9 +7,21 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, literal, select, text, true, update
+from sqlalchemy import (
+    ARRAY,
+    LargeBinary,
+    any_,
+    bindparam,
+    func,
+    literal,
+    select,
+    text,
+    true,
+    update,
+)
 
 from services.chassis import rows
+from services.chassis.planned import PLANNED
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.registry import (
     AddMember,
@@ -29,6 +41,7 @@ from services.registry.domain.benefits import CATEGORIES, DISABILITY, HEAD, KINS
 from services.registry.domain.pinyin import initials
 from services.registry.models import (
     BureauNotice,
+    Division,
     Household,
     Person,
     PersonCategory,
@@ -43,13 +56,12 @@ _PHONE_ADVICE = "请填 11 位手机号或带区号的固话"
 def register(uow: UnitOfWork, command: RegisterHousehold) -> HouseholdView:
     """Put a household and its members on record."""
     uow.require(command.division)
-    place = divisions.village(uow, command.division)
     heads = [m for m in command.members if KINSHIP_SPELLINGS.get(m.relation) == HEAD]
     if len(heads) != 1:
         raise Invalid(
             "一户应有且只有一个户主", field="members", advice="请把其中一人的关系填为户主"
         )
-    officer = _officer(uow, command.officer_no, place.code)
+    place, officer = _place_and_officer(uow, command.division, command.officer_no)
     household = Household(id=new_id(), division=place.code, removed=False, version=1)
     if command.address:
         household.address = uow.cipher.encrypt(
@@ -247,7 +259,7 @@ def _put_on_record(uow: UnitOfWork, newcomers: Sequence[_Newcomer], *household: 
         Responsibility: responsibility.first(uow, people, "登记建档"),
         PersonCategory: _rows(_categories(newcomers)),
     }
-    rows.put(uow.session, [*household, *people], others)
+    uow.put(*household, *people, others=others)
     for each in newcomers:
         if each.account:
             uow.emit(
@@ -286,7 +298,7 @@ def _tell_of_new(uow: UnitOfWork, newcomers: Sequence[_Newcomer]) -> None:
 _TURNS = text(
     "SELECT pg_advisory_xact_lock(hashtextextended(turn, 2)) FROM unnest(CAST(:turns AS text[]))"
     " AS turn"
-)
+).execution_options(**PLANNED)
 
 
 def _wait_for_turn(uow: UnitOfWork, newcomers: Sequence[_Newcomer], *villages: str) -> None:
@@ -309,10 +321,11 @@ class _Found(NamedTuple):
     """A bureau told of one of them before he was registered."""
 
 
+_INDEXES = bindparam("indexes", type_=ARRAY(LargeBinary))
 _KNOWN = (
     select(Person.division, Household.number)
     .join(Household, Household.id == Person.household_id)
-    .where(Person.identity_index.in_(bindparam("indexes", expanding=True)), ~Person.removed)
+    .where(Person.identity_index == any_(_INDEXES), ~Person.removed)
     .limit(1)
     .subquery("known")
 )
@@ -327,11 +340,13 @@ _HIGHEST = (
 )
 _NOTICE = select(BureauNotice.event_id).where(
     BureauNotice.state == "waiting",
-    BureauNotice.identity_index.in_(bindparam("indexes", expanding=True)),
+    BureauNotice.identity_index == any_(_INDEXES),
 )
 _ONCE = select(literal(1)).subquery("once")
-_FOUND = select(_KNOWN.c.division, _KNOWN.c.number, _HIGHEST, _NOTICE.exists()).select_from(
-    _ONCE.outerjoin(_KNOWN, true())
+_FOUND = (
+    select(_KNOWN.c.division, _KNOWN.c.number, _HIGHEST, _NOTICE.exists())
+    .select_from(_ONCE.outerjoin(_KNOWN, true()))
+    .execution_options(**PLANNED)
 )
 
 
@@ -376,12 +391,15 @@ def _free_number(uow: UnitOfWork, given: str | None, village: str, last: str | N
     return f"{village}{int(last[12:]) + 1 if last and last[12:].isdigit() else 1:04d}"
 
 
-def _officer(uow: UnitOfWork, staff_no: str | None, village: str) -> Staff:
-    if not staff_no:
-        return responsibility.officer_of(uow, village)
-    officer = staff.by_number(uow, staff_no)
-    responsibility.require_covering(officer, village)
-    return officer
+def _place_and_officer(
+    uow: UnitOfWork, code: str, officer_no: str | None
+) -> tuple[Division, Staff]:
+    if not officer_no:
+        return responsibility.village_and_officer(uow, code)
+    village = divisions.village(uow, code)
+    officer = staff.by_number(uow, officer_no)
+    responsibility.require_covering(officer, village.code)
+    return village, officer
 
 
 def _rows(categories: Mapping[UUID, Sequence[Category]]) -> list[rows.Row]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import and_, bindparam, func, insert, select, update
 
+from services.chassis.planned import PLANNED
 from services.chassis.rows import Row
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Role
@@ -17,7 +18,7 @@ from services.contracts.commands.registry import (
     ReadCoverage,
 )
 from services.contracts.errors import Conflict, Invalid, NotFound
-from services.registry import announcements
+from services.registry import announcements, divisions
 from services.registry.models import Division, Person, Responsibility, Staff
 
 _BELOW = {2: 4, 4: 6, 6: 9, 9: 12}
@@ -99,14 +100,20 @@ def uncovered(
     return found
 
 
+_LOOKS_AFTER = and_(
+    Staff.active,
+    Staff.scopes.overlap(bindparam("scopes")),
+    Staff.roles.contains([Role.VILLAGE_OFFICER.value]),
+)
 _LOOKING_AFTER = (
-    select(Staff)
-    .where(
-        Staff.active,
-        Staff.scopes.overlap(bindparam("scopes")),
-        Staff.roles.contains([Role.VILLAGE_OFFICER.value]),
-    )
+    select(Staff).where(_LOOKS_AFTER).order_by(Staff.staff_no).execution_options(**PLANNED)
+)
+_VILLAGE_AND_OFFICERS = (
+    select(Division, Staff)
+    .outerjoin(Staff, _LOOKS_AFTER)
+    .where(Division.code == bindparam("village"))
     .order_by(Staff.staff_no)
+    .execution_options(**PLANNED)
 )
 
 
@@ -115,8 +122,23 @@ def officer_of(uow: UnitOfWork, village: str) -> Staff:
 
     Raises ``Conflict`` when nobody looks after the village.
     """
-    scopes = [village[:length] for length in (12, 9, 6)]
-    officers = uow.session.scalars(_LOOKING_AFTER, {"scopes": scopes})
+    scopes = _scopes(village)
+    return _narrowest(list(uow.session.scalars(_LOOKING_AFTER, {"scopes": scopes})), scopes)
+
+
+def village_and_officer(uow: UnitOfWork, code: str) -> tuple[Division, Staff]:
+    """``divisions.village`` and ``officer_of``, with one query."""
+    scopes = _scopes(code)
+    found = uow.session.execute(_VILLAGE_AND_OFFICERS, {"village": code, "scopes": scopes}).all()
+    village = divisions.require_village(found[0].Division if found else None, code)
+    return village, _narrowest([row.Staff for row in found if row.Staff], scopes)
+
+
+def _scopes(village: str) -> list[str]:
+    return [village[:length] for length in (12, 9, 6)]
+
+
+def _narrowest(officers: Sequence[Staff], scopes: Sequence[str]) -> Staff:
     ranked = sorted(
         officers, key=lambda s: -max(len(scope) for scope in s.scopes if scope in scopes)
     )

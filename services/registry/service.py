@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.chassis import posts, replay
+from services.chassis import replay
+from services.chassis.posts import Posts
 from services.chassis.service import ANYONE, PUBLIC, Chassis, Service, command, every, query, react
 from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Role
@@ -110,7 +111,7 @@ class RegistryService(Service):
 
     name = "registry"
     kept = stock.KEPT
-    post_of = staticmethod(posts.by(Staff.id, Staff.active, Staff.roles, Staff.scopes))
+    staff_posts = Posts(Staff.id, Staff.active, Staff.roles, Staff.scopes)
     chassis = RegistryChassis()
 
     # -- signing in and staff

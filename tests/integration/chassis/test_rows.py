@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date
 
 import pytest
-from sqlalchemy import event, select, text
+from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import IntegrityError
 
 from services.chassis import rows
@@ -73,27 +74,52 @@ def test_all_or_nothing(foundation_for: Callable[[str], Foundation]) -> None:
         assert uow.session.scalar(text("SELECT count(*) FROM audit")) == 0
 
 
+def place(code: str) -> Division:
+    """A village that is not on record."""
+    return Division(
+        code=code,
+        name="某村",
+        short_name="某村",
+        kind="village",
+        valid_from=date(2026, 1, 1),
+        source="试",
+        version=1,
+    )
+
+
 def test_what_was_put_stands_in_the_session(foundation_for: Callable[[str], Foundation]) -> None:
     """It is read without asking the database, and a change of it is written."""
     asked: list[str] = []
     with foundation_for("registry").begin(actor()) as uow:
-        place = Division(
-            code="429999999999",
-            name="某村",
-            short_name="某村",
-            kind="village",
-            valid_from=date(2026, 1, 1),
-            source="试",
-            version=1,
-        )
-        rows.put(uow.session, [place], {})
-        connection = uow.session.connection()
         event.listen(
-            connection, "before_cursor_execute", lambda _c, _cur, sql, *_: asked.append(sql)
+            uow.session.connection(),
+            "before_cursor_execute",
+            lambda _c, _cur, sql, *_: asked.append(sql),
         )
-        assert (place.name, place.valid_to) == ("某村", None)
-        assert uow.session.get(Division, "429999999999") is place
+        village = place("429999999999")
+        uow.put(village)
+        assert uow.by_id(Division, ["429999999999"]) == {"429999999999": village}
+        assert (village.name, village.valid_to) == ("某村", None)
         assert asked == []
-        place.valid_to = date(2026, 9, 1)
+        village.valid_to = date(2026, 9, 1)
     with foundation_for("registry").begin(actor()) as uow:
         assert uow.session.get_one(Division, "429999999999").valid_to == date(2026, 9, 1)
+
+
+def test_what_was_put_is_found_by_every_statement_after_it(
+    foundation_for: Callable[[str], Foundation],
+) -> None:
+    """Written with the end of the transaction at the latest, and before whatever is asked next."""
+    here = select(func.count()).select_from(Division).where(Division.code.startswith("4299"))
+    with foundation_for("registry").begin(actor()) as uow:
+        uow.put(place("429999999998"))
+        assert uow.session.scalar(here) == 1
+        uow.put(place("429999999999"))
+        with uow.alone():
+            assert uow.session.scalar(here) == 2
+        with suppress(KeyError), uow.alone():
+            uow.put(place("429999999997"))
+            raise KeyError
+        uow.put(place("429999999996"))
+    with foundation_for("registry").begin(actor()) as uow:
+        assert uow.session.scalar(here) == 3

@@ -80,7 +80,7 @@ def test_a_token_of_somebody_who_left_opens_nothing(
             body,
             {"actor_token": token},
             home=None,
-            post_of=cls.post_of,
+            staff_posts=cls.staff_posts,
         )
         return str(said["error"]["code"])
 
