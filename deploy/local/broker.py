@@ -187,6 +187,18 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
         """How many nodes of the cluster are up, as this one sees it."""
         return sum(bool(node["running"]) for node in self.management().ask("GET", "nodes"))
 
+    def stands_everywhere(self, vhost: str = "") -> bool:
+        """True when the vhost runs on every node of the cluster.
+
+        A node that has just joined may have failed to start it: it is asked to again.
+        """
+        management, name = self.management(), vhost or self.vhost
+        states: dict[str, str] = management.ask("GET", "vhosts", name)["cluster_state"]
+        down = [node for node, state in states.items() if state != "running"]
+        for node in down:
+            management.ask("POST", "vhosts", name, "start", node)
+        return bool(states) and not down
+
     def pid(self) -> int:
         """The node's process id, asked of the node itself (its pid file may be stale)."""
         return int(self.ctl("eval", "os:getpid().").strip().strip('"'))

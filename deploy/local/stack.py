@@ -439,6 +439,7 @@ def _prepare_servers(keeper: Supervisor, stack: Stack) -> None:
         together = len(stack.nodes)
         first = stack.broker
         _await(keeper, first.program, lambda: first.running_nodes() == together)
+        _await(keeper, first.program, first.stands_everywhere)
 
 
 def _migrate(stack: Stack, say: Say) -> None:

@@ -14,7 +14,6 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from services.chassis.models import ClockRow
-from services.chassis.planned import PLANNED
 from services.contracts.errors import Conflict
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -25,7 +24,8 @@ def machine_now() -> datetime:
     return datetime.now(UTC)
 
 
-_OFFSET = select(ClockRow.offset_days).execution_options(**PLANNED)
+OFFSET = select(ClockRow.offset_days)
+"""By how many days business time is ahead; no row: by none."""
 
 
 class BusinessClock:
@@ -55,10 +55,13 @@ class BusinessClock:
         )
         self._offset = timedelta(days=days)
 
+    def ahead(self, days: int | None) -> None:
+        """Take what ``OFFSET`` gave to a statement that was made anyway."""
+        self._offset = timedelta(days=days or 0)
+
     def _read_offset(self) -> timedelta:
         if not self._movable:
             return timedelta(0)
         if self._offset is None:
-            days = self._session.connection().scalar(_OFFSET)
-            self._offset = timedelta(days=days or 0)
-        return self._offset
+            self.ahead(self._session.connection().scalar(OFFSET))
+        return self._offset or timedelta(0)

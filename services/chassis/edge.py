@@ -165,9 +165,9 @@ class Endpoint:
                 ours = bool(uow.session.connection().execute(CLAIM, claim).rowcount)
             return ours
         if claim:
-            post, ours = staff_posts.claiming(uow.session, claim)
+            post, ours = staff_posts.claim(uow, claim)
         else:
-            post = staff_posts.of(uow.session, uow.actor.id)
+            post = staff_posts.enter(uow)
         uow.actor = posts.as_of_now(uow.actor, post)
         self._require_role(uow.actor)
         return ours

@@ -5,7 +5,8 @@ or a place may do no more with the rest of the token than the post still allows.
 a copy of the staff and asks it with each request; what has not arrived yet (somebody new) is no
 reason to refuse: then the token holds. It never gains by this: a new role needs a new sign-in.
 
-A command's key is claimed with the same statement: it is asked by every command there is.
+What else every request asks goes with the same statement: the clock, and a command's claim to its
+key.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import bindparam, literal, select, true
+from sqlalchemy import Select, bindparam, literal, select, true
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute
 
+from services.chassis.clock import OFFSET
 from services.chassis.models import CommandRow
 from services.chassis.planned import PLANNED
+from services.chassis.uow import UnitOfWork
 from services.contracts.actors import Actor
 from services.contracts.divisions import within
 from services.contracts.errors import Unauthenticated
@@ -56,21 +59,26 @@ class Posts:
         post = known.subquery("post")
         asked = select(literal(1)).subquery("asked").outerjoin(post, true())
         claimed = CLAIM.returning(CommandRow.key).cte("claimed")
-        self._of = select(post).select_from(asked).execution_options(**PLANNED)
-        self._claiming = (
-            select(post, select(claimed).exists()).select_from(asked).execution_options(**PLANNED)
-        )
+        entering = select(post, OFFSET.scalar_subquery().label("ahead")).select_from(asked)
+        self._entering = entering.execution_options(**PLANNED)
+        self._claiming = entering.add_columns(select(claimed).exists().label("ours"))
 
-    def of(self, session: Session, actor_id: str) -> Post | None:
-        """The post of somebody; ``None`` where the table says nothing."""
-        row = session.connection().execute(self._of, {"staff": _staff(actor_id)}).one()
-        return _post(row)
+    def enter(self, uow: UnitOfWork) -> Post | None:
+        """The actor's post; ``None`` where the table says nothing. Reads the clock with it."""
+        return self._ask(uow, self._entering, {})[0]
 
-    def claiming(self, session: Session, claim: dict[str, Any]) -> tuple[Post | None, bool]:
-        """The post of who claims a key (``CLAIM``'s parameters), and whether the key was free."""
-        given = {**claim, "staff": _staff(claim["actor_id"])}
-        row = session.connection().execute(self._claiming, given).one()
-        return _post(row), bool(row[-1])
+    def claim(self, uow: UnitOfWork, claim: dict[str, Any]) -> tuple[Post | None, bool]:
+        """As ``enter``, and whether the key was free (``claim`` is what ``CLAIM`` takes)."""
+        post, row = self._ask(uow, self._claiming, claim)
+        return post, bool(row.ours)
+
+    def _ask(
+        self, uow: UnitOfWork, statement: Select[Any], given: dict[str, Any]
+    ) -> tuple[Post | None, Any]:
+        staff = {"staff": _staff(uow.actor.id)}
+        row = uow.session.connection().execute(statement, {**given, **staff}).one()
+        uow.clock.ahead(row.ahead)
+        return None if row.active is None else Post(row.active, row.roles, row.scopes), row
 
 
 def _staff(actor_id: str) -> UUID | None:
@@ -78,10 +86,6 @@ def _staff(actor_id: str) -> UUID | None:
         return UUID(actor_id)
     except ValueError:  # not a member of staff
         return None
-
-
-def _post(row: Any) -> Post | None:
-    return None if row.active is None else Post(row.active, row.roles, row.scopes)
 
 
 def as_of_now(actor: Actor, post: Post | None) -> Actor:

@@ -94,7 +94,7 @@ class UnitOfWork:
         """
         if self._session.get_nested_transaction() is not self._alone:
             raise RuntimeError("an event within a savepoint")
-        self._flush()
+        self.flush()
         ids: list[uuid.UUID] = []
         for row in outbox.rows(events, bulk=bulk, traceparent=current_traceparent()):
             self._unsaid.append(row)
@@ -103,6 +103,12 @@ class UnitOfWork:
                 self.say()
         self.emitted += len(ids)
         return ids
+
+    def flush(self) -> None:
+        """Write what was changed in what the session holds, as a query would do before it asks."""
+        session = self._session
+        if session.new or session.dirty or session.deleted:
+            self.session.flush()  # what was put first: the others may refer to it
 
     def say(self) -> None:
         """Write what was emitted into the outbox; ``write_down`` does it too.
@@ -167,7 +173,7 @@ class UnitOfWork:
 
     def write_down(self) -> None:
         """Write what was put, said, noted and answered so far: the last thing before the commit."""
-        self._flush()
+        self.flush()
         closing.write(
             self._session,
             put=self._put,
@@ -177,11 +183,6 @@ class UnitOfWork:
             answered=self._answered,
         )
         self._forget()
-
-    def _flush(self) -> None:
-        session = self._session
-        if session.new or session.dirty or session.deleted:
-            self.session.flush()  # what was put first: the others may refer to it
 
     def _forget(self) -> None:
         self._put, self._unsaid, self._noted, self._kept, self._answered = {}, [], [], [], None

@@ -31,7 +31,7 @@ def person_views(
     categories: Mapping[UUID, Sequence[Category]] | None = None,
 ) -> list[PersonView]:
     """People as shown, with one query for each kind of thing about them that is not known."""
-    uow.session.flush()
+    uow.flush()
     if categories is None:
         categories = announcements.current_categories(uow, [person.id for person in people])
     names = divisions.named(uow, (person.division for person in people))
