@@ -9,6 +9,7 @@ limit can only ever reach the guilty one.
 
 from __future__ import annotations
 
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -140,12 +141,18 @@ class _Session:
         self._next_heartbeat = 0.0
         self._began_at = 0.0
         self._next_look = 0.0
+        self._looked = False
 
     def look(self) -> None:
-        """See that the queue stands, is bound, and misses nothing."""
+        """See that the queue stands, is bound, and misses nothing.
+
+        The second look comes somewhere within the period: the queues of a city that has just been
+        started are not all looked after at once.
+        """
         upkeep = self._consumer.upkeep
         upkeep.look(self._connection, self._beat, self._take_in)
-        self._next_look = time.monotonic() + upkeep.every_s
+        pause = upkeep.every_s if self._looked else upkeep.every_s * random.random()  # noqa: S311
+        self._next_look, self._looked = time.monotonic() + pause, True
 
     def _take_in(self, messages: list[amqp.Message]) -> None:
         """Apply what an archive holds for the queue."""

@@ -4,7 +4,9 @@ psycopg2 knows no prepared statements. A statement with the option ``PLANNED`` i
 connection first meets it and from then on only executed: for the statements that every request
 makes, whose planning costs as much as their carrying out. Their text must not change with what is
 asked: a list travels as one array (``= ANY``), never as ``IN`` of so many. A parameter's type
-follows from where it stands; one that stands alone is cast, or taken for text.
+follows from where it stands; one that stands alone is cast, or taken for text. What decides which
+index serves (the condition of a partial one, a limit) is written out: a plan for all knows no
+parameter's value.
 """
 
 from __future__ import annotations

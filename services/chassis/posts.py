@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Select, bindparam, literal, select, true
+from sqlalchemy import Select, bindparam, literal_column, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -57,7 +57,7 @@ class Posts:
     ) -> None:
         known = select(active, roles, scopes).where(staff_id == bindparam("staff"))
         post = known.subquery("post")
-        asked = select(literal(1)).subquery("asked").outerjoin(post, true())
+        asked = select(literal_column("1")).subquery("asked").outerjoin(post, true())
         claimed = CLAIM.returning(CommandRow.key).cte("claimed")
         entering = select(post, OFFSET.scalar_subquery().label("ahead")).select_from(asked)
         self._entering = entering.execution_options(**PLANNED)

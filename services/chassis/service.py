@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -293,10 +294,12 @@ class Every(Entrypoint):
         self._done.wait()
 
     def _run(self) -> None:
+        seconds = self._seconds * random.random()  # noqa: S311 - not all timers at once
         try:
             while not self._stop.ready():
-                with eventlet.Timeout(self._seconds, False):
+                with eventlet.Timeout(seconds, False):
                     self._stop.wait()
+                seconds = self._seconds
                 if not self._stop.ready():
                     self._tick()
         finally:

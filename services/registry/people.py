@@ -9,11 +9,12 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    ColumnClause,
     LargeBinary,
     any_,
     bindparam,
     func,
-    literal,
+    literal_column,
     select,
     text,
     true,
@@ -322,27 +323,32 @@ class _Found(NamedTuple):
 
 
 _INDEXES = bindparam("indexes", type_=ARRAY(LargeBinary))
+_ONE: ColumnClause[int] = literal_column(
+    "1"
+)  # as what waits below: a common plan knows no parameter's value
 _KNOWN = (
     select(Person.division, Household.number)
     .join(Household, Household.id == Person.household_id)
     .where(Person.identity_index == any_(_INDEXES), ~Person.removed)
-    .limit(1)
+    .limit(_ONE)
     .subquery("known")
 )
 _HIGHEST = (
-    select(func.max(Household.number))
+    select(Household.number)
     .where(
         Household.number.between(bindparam("lowest"), bindparam("highest")),
         func.length(Household.number) == func.length(bindparam("highest")),
         ~Household.removed,
     )
+    .order_by(Household.number.desc())
+    .limit(_ONE)
     .scalar_subquery()
 )
 _NOTICE = select(BureauNotice.event_id).where(
-    BureauNotice.state == "waiting",
+    BureauNotice.state == literal_column("'waiting'"),
     BureauNotice.identity_index == any_(_INDEXES),
 )
-_ONCE = select(literal(1)).subquery("once")
+_ONCE = select(_ONE).subquery("once")
 _FOUND = (
     select(_KNOWN.c.division, _KNOWN.c.number, _HIGHEST, _NOTICE.exists())
     .select_from(_ONCE.outerjoin(_KNOWN, true()))
