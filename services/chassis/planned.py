@@ -22,7 +22,9 @@ PLANNED = {"planned": True}
 """An execution option of a statement."""
 
 
-class _Forms(NamedTuple):
+class Forms(NamedTuple):
+    """A statement as it is prepared and as it is executed, under a name of its own."""
+
     name: str
     prepare: str
     execute: str
@@ -37,23 +39,23 @@ def plan_once(engine: Engine) -> None:
     ) -> tuple[str, Any]:
         if many or not context.execution_options.get("planned"):
             return statement, given
-        forms = _forms(statement)
+        of_it = forms(statement)
         # A plan outlives a rollback, and goes with the connection, as these notes do.
         known: set[str] = connection.connection.info.setdefault("planned", set())
-        if forms.name not in known:
-            cursor.execute(forms.prepare)
-            known.add(forms.name)
-        return forms.execute, given
+        if of_it.name not in known:
+            cursor.execute(of_it.prepare)
+            known.add(of_it.name)
+        return of_it.execute, given
 
 
 @functools.cache
-def _forms(statement: str) -> _Forms:
-    """The statement as it is prepared and as it is executed, its parameters in their order."""
+def forms(statement: str) -> Forms:
+    """The forms of a statement in psycopg2's style (``%(name)s``)."""
     names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
     places = {name: f"${number}" for number, name in enumerate(names, 1)}
     name = f"planned_{hashlib.sha256(statement.encode()).hexdigest()[:16]}"
     given = ", ".join(f"%({each})s" for each in names)
-    return _Forms(
+    return Forms(
         name,
         f"PREPARE {name} AS {statement % places}",
         f"EXECUTE {name}({given})" if names else f"EXECUTE {name}",
