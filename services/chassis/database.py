@@ -19,7 +19,7 @@ it (SQLAlchemy's overflow) costs ten times the request."""
 SILENT_S = 1.0
 """A connection that answered within the last second is taken as it is; one that was silent for
 longer is asked first whether it still stands. Where the server ended it within that second, its
-next request is told that the system is away, changes nothing, and may be asked again."""
+next request finds out, and is done again on another (``edge``)."""
 
 
 def engine(database_url: str, *, application: str = "zhida", **options: Any) -> Engine:

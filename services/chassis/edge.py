@@ -21,7 +21,7 @@ from nameko.exceptions import ContainerBeingKilled
 from nameko.messaging import QueueConsumer
 from nameko.rpc import Rpc, RpcConsumer
 from sqlalchemy import select
-from sqlalchemy.exc import DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 
 from services.chassis import audit, metrics, posts, spans, tracing
 from services.chassis.actors import ActorVerifier
@@ -100,7 +100,10 @@ class Endpoint:
                     answer = _in_child(home, method, body, context)
                     outcome = answer["error"]["code"] if "error" in answer else "ok"
                     return answer
-                return {"ok": self._transact(foundation, handle, body, context, span, staff_posts)}
+                ask = functools.partial(
+                    self._transact, foundation, handle, body, context, span, staff_posts
+                )
+                return {"ok": self._surely(ask, context)}
         except ZhidaError as error:
             outcome = error.code
             return {"error": error.as_dict()}
@@ -123,6 +126,21 @@ class Endpoint:
             in_flight.dec()
             metrics.REQUESTS.labels(service, method, outcome).inc()
             metrics.REQUEST_SECONDS.labels(service, method).observe(time.monotonic() - started)
+
+    def _surely(self, ask: Callable[[], Any], context: dict[str, Any]) -> Any:
+        """Ask once more, on a new connection, where the server had ended the one that was kept.
+
+        What was done on it is undone; or, when it ended over the commit, known by its key. A
+        command whose answer is not kept is left to the caller.
+        """
+        try:
+            return ask()
+        except DBAPIError as error:
+            known = self.keep_answer and context.get("idempotency_key")
+            if not error.connection_invalidated or (self.writes and not known):
+                raise
+            log.warning("asked_again", method=self.request.method(), error=type(error).__name__)
+            return ask()
 
     def _transact(
         self,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
+import psycopg2
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from services.chassis.edge import PUBLIC, Endpoint
 from services.chassis.models import AuditRow, OutboxRow
@@ -55,6 +57,67 @@ def test_the_same_key_is_answered_once(foundation_for: Callable[[str], Foundatio
     ]
     assert answers == [{"ok": 1}, {"ok": 1}]
     assert said(foundation) == 1
+
+
+class Asked:
+    """A command that ends its own connection the first time: before, amid or after its commit."""
+
+    def __init__(self, when: str, foundation: Foundation, patch: pytest.MonkeyPatch) -> None:
+        self.times = 0
+        self._amid = when == "amid"
+        dialect = foundation.engine.dialect
+        commit = dialect.do_commit
+
+        def lost(connection: Any) -> None:
+            patch.setattr(dialect, "do_commit", commit)
+            if when == "after":
+                commit(connection)
+            raise psycopg2.OperationalError("server closed the connection unexpectedly")
+
+        if when in ("at the commit", "after"):
+            patch.setattr(dialect, "do_commit", lost)
+
+    def __call__(self, uow: UnitOfWork, _request: Say) -> int:
+        self.times += 1
+        uow.emit_all([noted()])
+        if self._amid and self.times == 1:
+            uow.session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        return self.times
+
+
+@pytest.mark.parametrize(
+    ("when", "times"), [("amid", 2), ("at the commit", 2), ("after", 1), ("never", 1)]
+)
+def test_a_connection_that_ends_costs_no_answer(
+    foundation_for: Callable[[str], Foundation],
+    monkeypatch: pytest.MonkeyPatch,
+    when: str,
+    times: int,
+) -> None:
+    """It is done once more on another, or was done, and the first answer comes; said once."""
+    foundation = foundation_for("registry")
+    endpoint = Endpoint(Say, PUBLIC, writes=True, child=False, keep_answer=True)
+    handle = Asked(when, foundation, monkeypatch)
+    answer = endpoint.answer(foundation, handle, {"page": 1}, {"idempotency_key": "k"}, home=None)
+    assert answer == {"ok": times}
+    assert handle.times == times
+    assert said(foundation) == 1
+
+
+@pytest.mark.parametrize(("keep_answer", "key"), [(True, None), (False, "k")])
+def test_what_cannot_be_known_again_is_done_once(
+    foundation_for: Callable[[str], Foundation],
+    monkeypatch: pytest.MonkeyPatch,
+    keep_answer: bool,
+    key: str | None,
+) -> None:
+    """Without a kept answer nobody knows whether it was done: the caller is told to ask again."""
+    foundation = foundation_for("registry")
+    endpoint = Endpoint(Say, PUBLIC, writes=True, child=False, keep_answer=keep_answer)
+    handle = Asked("after", foundation, monkeypatch)
+    answer = endpoint.answer(foundation, handle, {"page": 1}, {"idempotency_key": key}, home=None)
+    assert answer["error"]["code"] == "unavailable"
+    assert handle.times == said(foundation) == 1
 
 
 @pytest.mark.parametrize("broken", ["王\0", "\ud800", "王\udfff强"])
