@@ -16,7 +16,7 @@ import msgspec
 from deploy.local.accounts import Account, account
 from deploy.local.ports import free_ports, is_open, keep_or_replace
 from deploy.local.programs import Program
-from deploy.management import Management
+from deploy.management import Management, ManagementError
 
 if TYPE_CHECKING:
     from services.chassis.rights import Rights
@@ -196,7 +196,8 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
         states: dict[str, str] = management.ask("GET", "vhosts", name)["cluster_state"]
         down = [node for node, state in states.items() if state != "running"]
         for node in down:
-            management.ask("POST", "vhosts", name, "start", node)
+            with contextlib.suppress(ManagementError, OSError):  # it is asked again
+                management.ask("POST", "vhosts", name, "start", node)
         return bool(states) and not down
 
     def pid(self) -> int:

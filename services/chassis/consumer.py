@@ -146,13 +146,15 @@ class _Session:
     def look(self) -> None:
         """See that the queue stands, is bound, and misses nothing.
 
-        The second look comes somewhere within the period: the queues of a city that has just been
-        started are not all looked after at once.
+        The second look is put off by part of a period: the queues of a city that has just been
+        started are not all looked after at once. Never by less than a period, within which every
+        replica notes what reached it (``arrivals``).
         """
         upkeep = self._consumer.upkeep
         upkeep.look(self._connection, self._beat, self._take_in)
-        pause = upkeep.every_s if self._looked else upkeep.every_s * random.random()  # noqa: S311
-        self._next_look, self._looked = time.monotonic() + pause, True
+        put_off = 0.0 if self._looked else random.random()  # noqa: S311
+        self._next_look = time.monotonic() + upkeep.every_s * (1 + put_off)
+        self._looked = True
 
     def _take_in(self, messages: list[amqp.Message]) -> None:
         """Apply what an archive holds for the queue."""

@@ -16,6 +16,15 @@ POOL_SIZE = 16
 """Connections a process opens at most, and keeps: one that is opened for a request and closed after
 it (SQLAlchemy's overflow) costs ten times the request."""
 
+_NOTICE_SILENCE = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""A server that was cut off without a word is given up within half a minute, also by a connection
+that nobody used for long."""
+
 SILENT_S = 1.0
 """A connection that answered within the last second is taken as it is; one that was silent for
 longer is asked first whether it still stands. Where the server ended it within that second, its
@@ -34,6 +43,7 @@ def engine(database_url: str, *, application: str = "zhida", **options: Any) -> 
             "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} "
             f"-c lock_timeout={LOCK_TIMEOUT_MS}",
             "application_name": application,
+            **_NOTICE_SILENCE,
         },
         **options,
     )

@@ -22,6 +22,7 @@ from nameko.messaging import QueueConsumer
 from nameko.rpc import Rpc, RpcConsumer
 from sqlalchemy import select
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.chassis import audit, metrics, posts, spans, tracing
 from services.chassis.actors import ActorVerifier
@@ -71,6 +72,8 @@ class Endpoint:
     writes: bool
     child: bool
     keep_answer: bool
+    beside: bool = False
+    """It has effects beside the database, which no rollback takes back."""
 
     def answer(
         self,
@@ -107,7 +110,7 @@ class Endpoint:
         except ZhidaError as error:
             outcome = error.code
             return {"error": error.as_dict()}
-        except (OperationalError, InterfaceError) as error:
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
             outcome = "unavailable"
             log.error("database_away", method=method, error=type(error).__name__)
             return {"error": _away().as_dict()}
@@ -131,13 +134,15 @@ class Endpoint:
         """Ask once more, on a new connection, where the server had ended the one that was kept.
 
         What was done on it is undone; or, when it ended over the commit, known by its key. A
-        command whose answer is not kept is left to the caller.
+        command whose answer is not kept, that has effects beside the database or runs for long is
+        left to the caller.
         """
         try:
             return ask()
         except DBAPIError as error:
             known = self.keep_answer and context.get("idempotency_key")
-            if not error.connection_invalidated or (self.writes and not known):
+            again = not self.beside and not self.child and (known or not self.writes)
+            if not error.connection_invalidated or not again:
                 raise
             log.warning("asked_again", method=self.request.method(), error=type(error).__name__)
             return ask()

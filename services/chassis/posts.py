@@ -61,7 +61,7 @@ class Posts:
         claimed = CLAIM.returning(CommandRow.key).cte("claimed")
         entering = select(post, OFFSET.scalar_subquery().label("ahead")).select_from(asked)
         self._entering = entering.execution_options(**PLANNED)
-        self._claiming = entering.add_columns(select(claimed).exists().label("ours"))
+        self._claiming = self._entering.add_columns(select(claimed).exists().label("ours"))
 
     def enter(self, uow: UnitOfWork) -> Post | None:
         """The actor's post; ``None`` where the table says nothing. Reads the clock with it."""

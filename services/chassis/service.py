@@ -401,14 +401,18 @@ def command(
     roles: Access,
     child: bool = False,
     keep_answer: bool = True,
+    beside: bool = False,
 ) -> Callable[[F], Any]:
     """Answer a command: actor and roles checked, one transaction, idempotent by the caller's key.
 
     ``child`` runs it in an unpatched child process (COPY, files, heavy computing).
     ``keep_answer=False`` for answers that must not be stored (a token): asked again with the same
-    key, it is done again.
+    key, it is done again. ``beside`` for effects that no rollback takes back.
     """
-    return _endpoint(Endpoint(request, roles, writes=True, child=child, keep_answer=keep_answer))
+    endpoint = Endpoint(
+        request, roles, writes=True, child=child, keep_answer=keep_answer, beside=beside
+    )
+    return _endpoint(endpoint)
 
 
 def query(request: type[Query[Any]], *, roles: Access, child: bool = False) -> Callable[[F], Any]:
@@ -519,7 +523,7 @@ class Service:
         """List dead letters."""
         return archive.list_dead_letters(uow.settings, subscriptions(type(self)), request.limit)
 
-    @command(RedriveDeadLetters, roles=(Role.SYSTEM_ADMIN,))
+    @command(RedriveDeadLetters, roles=(Role.SYSTEM_ADMIN,), beside=True)
     def redrive_dead_letters(self, uow: UnitOfWork, request: RedriveDeadLetters) -> int:
         """Send dead letters back to their queue."""
         return archive.redrive(uow, subscriptions(type(self)), request)

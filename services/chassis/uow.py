@@ -45,6 +45,7 @@ class UnitOfWork:
         self.emitted = 0
         self._alone: SessionTransaction | None = None
         self._put: dict[type[Any], list[rows.Row]] = {}
+        self._stood: list[DeclarativeBase] = []
         self._unsaid: list[outbox.Row] = []
         self._noted: list[audit.Row] = []
         self._kept: list[spans.Row] = []
@@ -75,10 +76,14 @@ class UnitOfWork:
     def put(self, *instances: DeclarativeBase, others: rows.Rows | None = None) -> None:
         """Insert new instances, whose keys are known, and ``others``: with ``write_down``, or when
         ``session`` is next asked for. The instances stand in it as if they had been loaded.
+
+        Not within a savepoint but ``alone``'s, as ``emit_all``.
         """
+        self._refuse_savepoint()
         for model, those in [*rows.of(instances).items(), *(others or {}).items()]:
             self._put.setdefault(model, []).extend(those)
         rows.keep(self._session, instances)
+        self._stood += instances
 
     def emit(self, *events: Event, bulk: bool = False) -> list[uuid.UUID]:
         """Say events with this transaction; returns their ids.
@@ -92,8 +97,7 @@ class UnitOfWork:
 
         Not within a savepoint, which may be taken back alone (``RuntimeError``), but ``alone``'s.
         """
-        if self._session.get_nested_transaction() is not self._alone:
-            raise RuntimeError("an event within a savepoint")
+        self._refuse_savepoint()
         self.flush()
         ids: list[uuid.UUID] = []
         for row in outbox.rows(events, bulk=bulk, traceparent=current_traceparent()):
@@ -159,7 +163,7 @@ class UnitOfWork:
         The error goes on to the caller, who may go on with others.
         """
         self.write_down()
-        emitted, before = self.emitted, self._alone
+        emitted, stood, before = self.emitted, len(self._stood), self._alone
         try:
             with self._session.begin_nested() as self._alone:
                 yield
@@ -167,6 +171,9 @@ class UnitOfWork:
         except BaseException:
             self._forget()
             self.emitted = emitted
+            for instance in self._stood[stood:]:
+                self._session.expunge(instance)
+            del self._stood[stood:]
             raise
         finally:
             self._alone = before
@@ -183,6 +190,10 @@ class UnitOfWork:
             answered=self._answered,
         )
         self._forget()
+
+    def _refuse_savepoint(self) -> None:
+        if self._session.get_nested_transaction() is not self._alone:
+            raise RuntimeError("an event or a new row within a savepoint")
 
     def _forget(self) -> None:
         self._put, self._unsaid, self._noted, self._kept, self._answered = {}, [], [], [], None

@@ -7,8 +7,9 @@ from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import Engine, NullPool, func, insert, select
 
+from services.chassis import database
 from services.chassis.actors import LIFETIME_S, ActorSigner
 from services.chassis.aside import aside
 from services.chassis.uow import UnitOfWork
@@ -145,8 +146,14 @@ def _wrong_of_late(uow: UnitOfWork, account: str) -> int:
 
 
 def _keep(uow: UnitOfWork, account: str, outcome: str) -> None:
-    """Write the try in a transaction of its own: the request's is rolled back when it fails."""
-    engine = uow.session.get_bind()
-    assert isinstance(engine, Engine)
-    with engine.begin() as connection:
+    """Write the try in a transaction of its own: the request's is rolled back when it fails.
+
+    On a connection beside the pool: who waits there for a second one holds up all others.
+    """
+    with _beside(uow.settings.database_url).begin() as connection:
         connection.execute(insert(SignInRow).values(account=account[:100], outcome=outcome))
+
+
+@cache
+def _beside(database_url: str) -> Engine:
+    return database.engine(database_url, application="zhida-registry-sign-in", poolclass=NullPool)

@@ -41,6 +41,8 @@ _RESPONSIBILITY = ("person_id", "officer_id", "since", "reason")
 _CARRIED = ("person_id", "benefit", "grant_id", "import_id")
 _CATEGORY = ("person_id", "code", "since")
 
+_REFRESH = text("SELECT refresh_statistics(CAST(:name AS regclass))")
+
 
 def fill(uow: UnitOfWork, plan: Plan) -> None:
     """Write who is new and what everybody was granted."""
@@ -53,6 +55,8 @@ def fill(uow: UnitOfWork, plan: Plan) -> None:
     copy_rows(session, "carried_benefit", _CARRIED, _benefits(plan))
     if plan.given.people:
         _mark_known_beneficiaries(uow, plan)
+    for table in ("household", "person"):  # plans made for a small registry are made anew
+        session.execute(_REFRESH, {"name": table})
 
 
 def _households(plan: Plan) -> Iterator[tuple[object, ...]]:

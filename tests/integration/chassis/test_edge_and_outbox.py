@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import psycopg2
 import pytest
 from sqlalchemy import func, select, text
 
+from services.chassis.database import engine
 from services.chassis.edge import PUBLIC, Endpoint
 from services.chassis.models import AuditRow, OutboxRow
 from services.chassis.uow import Foundation, UnitOfWork
@@ -118,6 +120,43 @@ def test_what_cannot_be_known_again_is_done_once(
     answer = endpoint.answer(foundation, handle, {"page": 1}, {"idempotency_key": key}, home=None)
     assert answer["error"]["code"] == "unavailable"
     assert handle.times == said(foundation) == 1
+
+
+def test_effects_beside_the_database_are_not_had_twice(
+    foundation_for: Callable[[str], Foundation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when dead letters were sent back before the connection ended: the caller decides."""
+    foundation = foundation_for("registry")
+    endpoint = Endpoint(Say, PUBLIC, writes=True, child=False, keep_answer=True, beside=True)
+    handle = Asked("at the commit", foundation, monkeypatch)
+    answer = endpoint.answer(foundation, handle, {"page": 1}, {"idempotency_key": "k"}, home=None)
+    assert answer["error"]["code"] == "unavailable"
+    assert (handle.times, said(foundation)) == (1, 0)
+
+
+def test_without_a_free_connection_the_system_is_away(
+    foundation_for: Callable[[str], Foundation],
+) -> None:
+    """Whoever finds all connections taken for too long is told to come again, not of a fault."""
+    foundation = foundation_for("registry")
+    url = foundation.settings.database_url
+    one = engine(url, pool_size=1, max_overflow=0, pool_timeout=0.1)
+    narrow = replace(foundation, engine=one)
+    endpoint = Endpoint(Say, PUBLIC, writes=False, child=False, keep_answer=False)
+    try:
+        with narrow.begin(actor()) as uow:
+            uow.session.connection()
+            answer = endpoint.answer(narrow, lambda *_: 1, {"page": 1}, {}, home=None)
+            assert answer == {"ok": 1}  # asks nothing of the database
+            answer = endpoint.answer(narrow, asking, {"page": 1}, {}, home=None)
+    finally:
+        one.dispose()
+    assert answer["error"]["code"] == "unavailable"
+
+
+def asking(uow: UnitOfWork, _request: Say) -> object:
+    """A query that asks the database."""
+    return uow.session.scalar(text("SELECT 1"))
 
 
 @pytest.mark.parametrize("broken", ["王\0", "\ud800", "王\udfff强"])

@@ -119,7 +119,21 @@ def test_what_was_put_is_found_by_every_statement_after_it(
             assert uow.session.scalar(here) == 2
         with suppress(KeyError), uow.alone():
             uow.put(place("429999999997"))
+            assert uow.by_id(Division, ["429999999997"])
             raise KeyError
+        assert uow.by_id(Division, ["429999999997"]) == {}
         uow.put(place("429999999996"))
     with foundation_for("registry").begin(actor()) as uow:
         assert uow.session.scalar(here) == 3
+
+
+def test_nothing_is_put_where_it_may_be_taken_back_unseen(
+    foundation_for: Callable[[str], Foundation],
+) -> None:
+    """A savepoint of one's own may be rolled back while what was put waits to be written."""
+    with (
+        foundation_for("registry").begin(actor()) as uow,
+        uow.session.begin_nested(),
+        pytest.raises(RuntimeError, match="savepoint"),
+    ):
+        uow.put(place("429999999999"))

@@ -1,5 +1,7 @@
 """Staff: posts, accounts, signing in, and who is responsible for whom."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import permutations
 from typing import Any
@@ -11,6 +13,8 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from services.chassis.actors import ActorVerifier
+from services.chassis.database import engine
+from services.chassis.uow import Foundation
 from services.contracts.actors import Role, system_actor
 from services.contracts.commands.registry import (
     AppointStaff,
@@ -509,3 +513,19 @@ def test_the_county_stands_from_the_first_migration(act: Act) -> None:
     assert len(all_below) == 320
     assert len(villages) == 21
     assert {v.parent for v in villages} == {"421083108"}
+
+
+def test_a_try_is_noted_when_all_connections_are_taken(
+    foundation_for: Callable[[str], Foundation],
+) -> None:
+    """Sixteen who sign in at once do not wait for a seventeenth connection with sixteen in hand."""
+    foundation = foundation_for("registry")
+    one = engine(foundation.settings.database_url, pool_size=1, max_overflow=0, pool_timeout=0.1)
+    try:
+        with replace(foundation, engine=one).begin(actor()) as uow:
+            uow.session.connection()
+            sign_in._keep(uow, "nobody", "unknown")
+        with replace(foundation, engine=one).begin(actor()) as uow:
+            assert uow.session.scalars(select(SignInRow.outcome)).all() == ["unknown"]
+    finally:
+        one.dispose()
