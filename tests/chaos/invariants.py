@@ -403,7 +403,8 @@ def i6_bureaus_see_their_own(_: Stage, answered: Answered, witness: Witness) -> 
         if bureau.may_see(said.exchange, said.routing_key)
     }
     if lost := due - bureau.heard.keys():
-        wrong.append(f"{len(lost)} events never reached the bureau")
+        kinds = Counter(witness.said[e].type for e in lost)
+        wrong.append(f"{len(lost)} events never reached the bureau: {dict(kinds)}")
     return wrong
 
 
