@@ -14,7 +14,7 @@ STATEMENT_TIMEOUT_MS = 120_000
 LOCK_TIMEOUT_MS = 5_000
 POOL_SIZE = 16
 """Connections a process opens at most, and keeps: one that is opened for a request and closed after
-it (SQLAlchemy's overflow) costs ten times the request."""
+it (SQLAlchemy's overflow) makes a busy service a slow one."""
 
 _NOTICE_SILENCE = {
     "keepalives_idle": 10,

@@ -113,7 +113,8 @@ class Endpoint:
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             outcome = "unavailable"
             log.error("database_away", method=method, error=type(error).__name__)
-            return {"error": _away().as_dict()}
+            lost = isinstance(error, DBAPIError) and error.connection_invalidated
+            return {"error": (_unsure() if lost and self.writes else _away()).as_dict()}
         except (DataError, OverflowError):  # a number or a day beyond what can be kept
             outcome = Invalid.code
             log.exception("out_of_range", method=method)
@@ -145,7 +146,10 @@ class Endpoint:
             if not error.connection_invalidated or not again:
                 raise
             log.warning("asked_again", method=self.request.method(), error=type(error).__name__)
-            return ask()
+            try:
+                return ask()
+            except (OperationalError, InterfaceError, PoolTimeout):
+                raise error from None  # what the first time came to is still not known
 
     def _transact(
         self,
@@ -279,6 +283,13 @@ def _too_long() -> Invalid:
         f"请求超过 {MAX_BODY_BYTES // 1_000_000} MB，没有接收",
         advice="文件请分块上传，大批内容请分次提交",
         reason="too_long",
+    )
+
+
+def _unsure() -> Unavailable:
+    """The connection ended, perhaps over the commit."""
+    return Unavailable(
+        "系统中断，不能确定是否已经办成", advice="请稍后先查询结果，没有办成再重新办理"
     )
 
 

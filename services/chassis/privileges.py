@@ -8,6 +8,7 @@ neither update nor delete.
 from __future__ import annotations
 
 from sqlalchemy import Connection, text
+from sqlalchemy.orm import Session
 
 _TABLES = text(
     "SELECT relname, EXISTS (SELECT FROM pg_trigger WHERE tgrelid = pg_class.oid "
@@ -32,6 +33,17 @@ BEGIN
 END $$
 """
 """ANALYZE is the owner's alone: after mass work a service asks for it through this."""
+
+
+def refresh_statistics(session: Session, *tables: str) -> None:
+    """Let the planner see how full tables are: right after mass work it believes them empty, and
+    plans that were kept (``planned``) were made for what they held before.
+    """
+    for table in tables:
+        session.execute(_REFRESH, {"name": table})
+
+
+_REFRESH = text("SELECT refresh_statistics(CAST(:name AS regclass))")
 
 
 def prepare(connection: Connection) -> None:

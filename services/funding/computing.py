@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from services.chassis.privileges import refresh_statistics
 from services.chassis.uow import UnitOfWork
 from services.contracts.commands.funding import BatchView, ComputeBatch
 from services.contracts.errors import Conflict
@@ -170,13 +171,8 @@ def make_payments(uow: UnitOfWork, batch: BatchRow) -> None:
 
 
 def look_at(uow: UnitOfWork, *tables: str) -> None:
-    """Let the planner see how full tables are: right after an import or a compute it believes
-    them empty and would nest loops over a hundred thousand rows.
-    """
-    for table in tables:
-        uow.session.execute(
-            text("SELECT refresh_statistics(CAST(:name AS regclass))"), {"name": table}
-        )
+    """Let the planner see how full tables are: it would nest loops over a hundred thousand rows."""
+    refresh_statistics(uow.session, *tables)
 
 
 def count(uow: UnitOfWork, batch: BatchRow) -> None:

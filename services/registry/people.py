@@ -323,9 +323,8 @@ class _Found(NamedTuple):
 
 
 _INDEXES = bindparam("indexes", type_=ARRAY(LargeBinary))
-_ONE: ColumnClause[int] = literal_column(
-    "1"
-)  # as what waits below: a common plan knows no parameter's value
+# Written out, as "waiting" below: a plan for all knows no parameter's value (``planned``).
+_ONE: ColumnClause[int] = literal_column("1")
 _KNOWN = (
     select(Person.division, Household.number)
     .join(Household, Household.id == Person.household_id)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from sqlalchemy import text
 
 from services.chassis.crypto import FieldCipher
+from services.chassis.privileges import refresh_statistics
 from services.chassis.uow import UnitOfWork
 from services.registry.copy_in import copy_rows
 from services.registry.domain.benefits import HEAD
@@ -41,8 +42,6 @@ _RESPONSIBILITY = ("person_id", "officer_id", "since", "reason")
 _CARRIED = ("person_id", "benefit", "grant_id", "import_id")
 _CATEGORY = ("person_id", "code", "since")
 
-_REFRESH = text("SELECT refresh_statistics(CAST(:name AS regclass))")
-
 
 def fill(uow: UnitOfWork, plan: Plan) -> None:
     """Write who is new and what everybody was granted."""
@@ -55,8 +54,7 @@ def fill(uow: UnitOfWork, plan: Plan) -> None:
     copy_rows(session, "carried_benefit", _CARRIED, _benefits(plan))
     if plan.given.people:
         _mark_known_beneficiaries(uow, plan)
-    for table in ("household", "person"):  # plans made for a small registry are made anew
-        session.execute(_REFRESH, {"name": table})
+    refresh_statistics(session, "household", "person")
 
 
 def _households(plan: Plan) -> Iterator[tuple[object, ...]]:

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg2
 import pytest
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import OperationalError
 
 from services.chassis.database import engine
 from services.chassis.edge import PUBLIC, Endpoint
@@ -113,13 +114,37 @@ def test_what_cannot_be_known_again_is_done_once(
     keep_answer: bool,
     key: str | None,
 ) -> None:
-    """Without a kept answer nobody knows whether it was done: the caller is told to ask again."""
+    """Without a kept answer nobody knows whether it was done, and the caller is told just that."""
     foundation = foundation_for("registry")
     endpoint = Endpoint(Say, PUBLIC, writes=True, child=False, keep_answer=keep_answer)
     handle = Asked("after", foundation, monkeypatch)
     answer = endpoint.answer(foundation, handle, {"page": 1}, {"idempotency_key": key}, home=None)
     assert answer["error"]["code"] == "unavailable"
+    assert answer["error"]["message"] == "系统中断，不能确定是否已经办成"
     assert handle.times == said(foundation) == 1
+
+
+def test_when_the_database_stays_away_nobody_claims_that_nothing_was_done(
+    foundation_for: Callable[[str], Foundation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit was made and its answer lost; no second connection is to be had."""
+    foundation = foundation_for("registry")
+    endpoint = Endpoint(Say, PUBLIC, writes=True, child=False, keep_answer=True)
+    handle = Asked("after", foundation, monkeypatch)
+    begin, tried = Foundation.begin, []
+
+    def once(self: Foundation, who: Any) -> Any:
+        tried.append(who)
+        if len(tried) > 1:
+            raise OperationalError("connect", {}, psycopg2.OperationalError("refused"))
+        return begin(self, who)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Foundation, "begin", once)
+        given = {"idempotency_key": "k"}
+        answer = endpoint.answer(foundation, handle, {"page": 1}, given, home=None)
+    assert answer["error"]["message"] == "系统中断，不能确定是否已经办成"
+    assert (len(tried), handle.times, said(foundation)) == (2, 1, 1)
 
 
 def test_effects_beside_the_database_are_not_had_twice(
