@@ -29,7 +29,7 @@ from services.chassis.actors import ActorVerifier
 from services.chassis.logs import get_logger
 from services.chassis.models import CommandRow
 from services.chassis.posts import CLAIM, Posts
-from services.chassis.uow import Foundation, UnitOfWork
+from services.chassis.uow import CommitLost, Foundation, UnitOfWork
 from services.contracts.actors import Actor, Role
 from services.contracts.errors import (
     Conflict,
@@ -114,7 +114,8 @@ class Endpoint:
             outcome = "unavailable"
             log.error("database_away", method=method, error=type(error).__name__)
             lost = isinstance(error, DBAPIError) and error.connection_invalidated
-            return {"error": (_unsure() if lost and self.writes else _away()).as_dict()}
+            unsure = isinstance(error, CommitLost) or (lost and self.beside)
+            return {"error": (_unsure() if unsure and self.writes else _away()).as_dict()}
         except (DataError, OverflowError):  # a number or a day beyond what can be kept
             outcome = Invalid.code
             log.exception("out_of_range", method=method)
@@ -148,8 +149,10 @@ class Endpoint:
             log.warning("asked_again", method=self.request.method(), error=type(error).__name__)
             try:
                 return ask()
-            except (OperationalError, InterfaceError, PoolTimeout):
-                raise error from None  # what the first time came to is still not known
+            except (OperationalError, InterfaceError, PoolTimeout) as second:
+                if isinstance(error, CommitLost):
+                    raise error from second  # what the first time came to is still not known
+                raise
 
     def _transact(
         self,
@@ -287,7 +290,7 @@ def _too_long() -> Invalid:
 
 
 def _unsure() -> Unavailable:
-    """The connection ended, perhaps over the commit."""
+    """The connection ended over the commit, or beside what no database takes back."""
     return Unavailable(
         "系统中断，不能确定是否已经办成", advice="请稍后先查询结果，没有办成再重新办理"
     )

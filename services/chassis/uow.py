@@ -14,6 +14,7 @@ from threading import Event as Signal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Engine, inspect, select
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
 
 from services.chassis import audit, closing, database, outbox, rows, spans
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
     from services.chassis.inbox import Delivery
 
 M = TypeVar("M")
+
+
+class CommitLost(OperationalError):
+    """The connection ended over the commit: it may have been made or not."""
+
+    def __init__(self, error: DBAPIError) -> None:
+        lost = error.orig or error
+        super().__init__(error.statement, error.params, lost, connection_invalidated=True)
 
 
 class UnitOfWork:
@@ -236,10 +245,19 @@ class Foundation:
 
     @contextmanager
     def begin(self, actor: Actor) -> Iterator[UnitOfWork]:
-        """A unit of work: committed at the end of the block, rolled back when it raises."""
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+        """A unit of work: committed at the end of the block, rolled back when it raises.
+
+        ``CommitLost`` when nobody knows which of the two it was.
+        """
+        with Session(self.engine, expire_on_commit=False) as session, session.begin() as whole:
             uow = UnitOfWork(self, session, actor)
             yield uow
             uow.write_down()
+            try:
+                whole.commit()
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                raise CommitLost(error) from error
         if uow.emitted:
             self.wake.set()

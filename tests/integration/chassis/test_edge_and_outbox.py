@@ -124,13 +124,24 @@ def test_what_cannot_be_known_again_is_done_once(
     assert handle.times == said(foundation) == 1
 
 
-def test_when_the_database_stays_away_nobody_claims_that_nothing_was_done(
-    foundation_for: Callable[[str], Foundation], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("when", "told", "done"),
+    [
+        ("amid", "系统暂时不可用，没有任何改动", 0),
+        ("after", "系统中断，不能确定是否已经办成", 1),
+    ],
+)
+def test_when_the_database_stays_away_the_caller_is_told_what_is_known(
+    foundation_for: Callable[[str], Foundation],
+    monkeypatch: pytest.MonkeyPatch,
+    when: str,
+    told: str,
+    done: int,
 ) -> None:
-    """The commit was made and its answer lost; no second connection is to be had."""
+    """No second connection is to be had, and the first ended before its commit or over it."""
     foundation = foundation_for("registry")
     endpoint = Endpoint(Say, PUBLIC, writes=True, child=False, keep_answer=True)
-    handle = Asked("after", foundation, monkeypatch)
+    handle = Asked(when, foundation, monkeypatch)
     begin, tried = Foundation.begin, []
 
     def once(self: Foundation, who: Any) -> Any:
@@ -143,8 +154,8 @@ def test_when_the_database_stays_away_nobody_claims_that_nothing_was_done(
         patch.setattr(Foundation, "begin", once)
         given = {"idempotency_key": "k"}
         answer = endpoint.answer(foundation, handle, {"page": 1}, given, home=None)
-    assert answer["error"]["message"] == "系统中断，不能确定是否已经办成"
-    assert (len(tried), handle.times, said(foundation)) == (2, 1, 1)
+    assert answer["error"]["message"] == told
+    assert (len(tried), handle.times, said(foundation)) == (2, 1, done)
 
 
 def test_effects_beside_the_database_are_not_had_twice(
