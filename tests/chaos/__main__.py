@@ -113,6 +113,7 @@ def run(
     for first in range(0, len(rows), ROWS_A_CITY):
         with Stage(uncured) as stage:
             answered, witness = Answered(), Witness(stage)
+            stage.begin()
             town = settle_in(stage, people, seed)
             invariants.until_quiet(stage)
             for month, row in enumerate(rows[first : first + ROWS_A_CITY]):

@@ -16,7 +16,7 @@ _LONG = re.compile(r"\d{17}[\dXx]")
 
 
 class Bureau:
-    """Binds its queue as itself, and remembers all it was told."""
+    """Binds its queue as itself before anybody speaks, and remembers all it was told."""
 
     def __init__(self, stage: Stage) -> None:
         readable = "|".join(re.escape(name) for name in (*EXCHANGES, QUEUE))
@@ -33,6 +33,8 @@ class Bureau:
         self.heard: dict[str, tuple[str, str]] = {}
         """(exchange, routing key) by event id."""
         self.long_numbers: set[str] = set()
+        with amqp_io.connect(stage.servers.amqp_uri) as connection:
+            topology.declare(connection.channel(), topology.Layout(exchanges=EXCHANGES))
         connection = amqp_io.connect(self._uri)
         try:
             channel = connection.channel()

@@ -160,11 +160,12 @@ class Keeper:
 
 
 class Stage:
-    """Everything that runs, and how to get at it."""
+    """Everything that runs, and how to get at it; the services only from ``begin`` on."""
 
     def __init__(self, uncured: str = "") -> None:
         self.uncured = uncured
         self._foundations: dict[str, Foundation] = {}
+        self._waiting: list[Program] = []
         self._last = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -211,7 +212,12 @@ class Stage:
         last.callback(self.keeper.close)
         self.keeper.add(self._mailbox(mailbox_port))
         for name in SERVICES:
-            self.keeper.add(self._service(name, database_port, mail_port))
+            self._waiting.append(self._service(name, database_port, mail_port))
+
+    def begin(self) -> None:
+        """Start the services: from here on they say things."""
+        while self._waiting:
+            self.keeper.add(self._waiting.pop(0))
         for name in SERVICES:
             self.until_ready(name)
 
