@@ -85,7 +85,7 @@ class Upkeep:
         is marked as done and the next look begins again.
         """
         lasting = [name for name in self.queue.all_names() if name != self.queue.dead]
-        if not all(topology.exists(connection, name) for name in lasting):
+        if not topology.exist(connection, lasting):
             self._note_lacking()  # before it stands again, and is taken for whole
         with connection.channel() as channel:
             topology.declare_queue(
@@ -297,7 +297,7 @@ def list_dead_letters(settings: Settings, queues: list[str], limit: int) -> list
     try:
         found: list[DeadLetter] = []
         for queue in queues:
-            if not topology.exists(connection, f"{queue}.dead"):
+            if not topology.exist(connection, [f"{queue}.dead"]):
                 continue
             channel = connection.channel()
             for position in range(limit):

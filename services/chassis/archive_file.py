@@ -34,7 +34,7 @@ def save(amqp_uri: str, exchange: str, file: Path, since: datetime) -> int:
     """Write what an archive holds from ``since`` on, a line an event; how many."""
     connection = amqp_io.connect(amqp_uri)
     try:
-        if not topology.exists(connection, topology.archive(exchange)):
+        if not topology.exist(connection, [topology.archive(exchange)]):
             return 0
     finally:
         amqp_io.drop(connection)

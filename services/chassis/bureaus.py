@@ -112,7 +112,7 @@ def queues_missing(amqp_uri: str, entries: Iterable[Bureau]) -> list[str]:
             queue
             for entry in entries
             for queue in (entry.queue, entry.refusals)
-            if not topology.exists(connection, queue)
+            if not topology.exist(connection, [queue])
         ]
     finally:
         amqp_io.drop(connection)

@@ -203,7 +203,7 @@ class _Reading:
         try:
             self._told = arrivals.published_by(connection, arrivals.producers_of(self._queue))
             standing = [
-                e for e in self._positions if topology.exists(connection, topology.archive(e))
+                e for e in self._positions if topology.exist(connection, [topology.archive(e)])
             ]
         finally:
             amqp_io.drop(connection)

@@ -118,7 +118,7 @@ def send(amqp_uri: str, service: str, bureau: Bureau, row: ReplayRow) -> bool:
     """
     connection = amqp_io.connect(amqp_uri)
     try:
-        if not topology.exists(connection, bureau.queue):
+        if not topology.exist(connection, [bureau.queue]):
             return True
         room = _Room(connection, bureau)
         publisher = amqp_io.ConfirmedPublisher(connection)

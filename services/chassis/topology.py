@@ -217,15 +217,16 @@ def declare_queue(channel: Channel, queue: WorkQueue, *, archive_max_bytes: int)
     declare(channel, queue_layout(queue))
 
 
-def exists(connection: Connection, queue: str) -> bool:
-    """Whether ``queue`` stands on the broker."""
-    channel = connection.channel()
+def exist(connection: Connection, queues: Iterable[str]) -> bool:
+    """Whether all of ``queues`` stand on the broker."""
+    channel = connection.channel()  # one for all: to open and close one costs more than to ask
     try:
-        channel.queue_declare(queue, passive=True)
-        channel.close()
-        return True
+        for queue in queues:
+            channel.queue_declare(queue, passive=True)
     except QueueNotFound:
         return False
+    channel.close()
+    return True
 
 
 @functools.lru_cache(maxsize=4096)
