@@ -253,6 +253,8 @@ class Foundation:
             uow = UnitOfWork(self, session, actor)
             yield uow
             uow.write_down()
+            if not whole.is_active:  # the block itself took it back
+                return
             try:
                 whole.commit()
             except DBAPIError as error:
