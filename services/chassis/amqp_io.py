@@ -111,25 +111,26 @@ def of_nameko(uri: str) -> dict[str, Any]:
     return {"AMQP_URI": named} | ({"AMQP_SSL": tls} if tls else {})
 
 
-def connect(uri: str) -> Connection:
+def connect(uri: str, *, heartbeat: int = HEARTBEAT_S) -> Connection:
     """A connected AMQP connection, to any of a cluster's nodes that can be had.
 
-    Raises ``OSError`` or ``amqp.AMQPError`` at once when none can.
+    ``heartbeat`` in seconds; 0 for none. Raises ``OSError`` or ``amqp.AMQPError`` at once when no
+    node can be had.
     """
     nodes = uri.split(";")
     *others, last = random.sample(nodes, len(nodes))
     for node in others:
         with suppress(OSError, amqp.AMQPError):
-            return _connect(node)
-    return _connect(last)
+            return _connect(node, heartbeat)
+    return _connect(last, heartbeat)
 
 
-def _connect(uri: str) -> Connection:
+def _connect(uri: str, heartbeat: int) -> Connection:
     address, tls = verified(uri)
     connection = Connection(
         address,
         ssl=tls or False,
-        heartbeat=HEARTBEAT_S,
+        heartbeat=heartbeat,
         transport_options={
             "connect_timeout": 5,
             "read_timeout": 30,

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from services.chassis import amqp_io, arrivals, door, metrics, topology
-from services.chassis.arrivals import ORIGIN_EXCHANGE, Arrivals, Gap, Series
+from services.chassis.arrivals import ORIGIN_EXCHANGE, Arrivals, Gap
 from services.chassis.clock import machine_now
 from services.chassis.logs import get_logger
 from services.chassis.models import SubscriptionRow
@@ -94,9 +94,10 @@ class Upkeep:
                 archive_max_bytes=self._foundation.settings.archive_max_bytes,
             )
             waiting = channel.queue_declare(self.queue.name, passive=True).message_count
-        published = arrivals.published_by(connection, arrivals.producers_of(self.queue))
+        tellings = self._foundation.tellings
+        published = tellings.of(connection, arrivals.producers_of(self.queue))
         with self._foundation.begin(self._actor) as uow:
-            row = self._subscription(uow.session, published)
+            row = self._subscription(uow.session, connection)
             self.arrivals.write_down(uow.session)
             gaps = [] if waiting else self.arrivals.missing(uow.session, published)
         whole = row.filled_at is None or row.refill_began_at is not None
@@ -120,7 +121,7 @@ class Upkeep:
             "queue_refilled", queue=self.queue.name, events=count, gaps=len(gaps), careful=careful
         )
 
-    def _subscription(self, session: Session, published: dict[Series, int]) -> SubscriptionRow:
+    def _subscription(self, session: Session, connection: Connection) -> SubscriptionRow:
         """What is known of this subscription; begun when it is new."""
         row = session.get(SubscriptionRow, self.queue.name)
         if row is None:
@@ -133,7 +134,8 @@ class Upkeep:
                 )
                 session.execute(begun.on_conflict_do_nothing())
             if not takes_all:
-                self.arrivals.begin_at(session, published)
+                producers = arrivals.producers_of(self.queue)
+                self.arrivals.begin_at(session, arrivals.published_by(connection, producers))
             row = session.get_one(SubscriptionRow, self.queue.name)
         return row
 

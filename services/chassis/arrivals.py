@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import amqp
 from kombu import Connection
+from kombu.transport.pyamqp import Channel
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -172,37 +173,61 @@ def _overlap(one: Gap, other: Gap) -> bool:
     return one.series == other.series and one.first <= other.last and other.first <= one.last
 
 
-def published_by(connection: Connection, producers: Iterable[str]) -> dict[Series, int]:
-    """How far each producer says it has counted; a producer never started is left out.
+class Tellings:
+    """What each producer last said, kept until it says more: a process looks after many queues."""
 
-    Raises ``NotConfirmed`` when the broker does not hand out what it holds.
-    """
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[int, dict[Series, int]]] = {}
+
+    def of(self, connection: Connection, producers: Iterable[str]) -> dict[Series, int]:
+        """How far each producer says it has counted; a producer never started is left out.
+
+        Raises ``NotConfirmed`` when the broker does not hand out what it holds.
+        """
+        counted: dict[Series, int] = {}
+        with connection.channel() as channel:
+            said = {each: topology.declare_published(channel, each) for each in set(producers)}
+            held = {producer: messages for producer, messages in said.items() if messages}
+            more = [each for each, count in held.items() if self._kept.get(each, (0,))[0] != count]
+            for producer, told in _last_words(connection, channel, more).items():
+                self._kept[producer] = held[producer], told
+        for producer in held:
+            for series, last in self._kept[producer][1].items():
+                counted[series] = max(last, counted.get(series, 0))
+        return counted
+
+
+def published_by(connection: Connection, producers: Iterable[str]) -> dict[Series, int]:
+    """As ``Tellings.of``, read anew."""
+    return Tellings().of(connection, producers)
+
+
+def _last_words(
+    connection: Connection, channel: Channel, producers: Sequence[str]
+) -> dict[str, dict[Series, int]]:
+    """The last message of each producer's stream of counts, none of which is empty."""
     told: list[amqp.Message] = []
-    awaited = set()
-    channel = connection.channel()
-    try:
+    if producers:
         channel.basic_qos(0, _TELLINGS, False)
-        for producer in sorted(set(producers)):
-            if topology.declare_published(channel, producer):
-                awaited.add(
-                    channel.basic_consume(
-                        topology.published(producer),
-                        callback=told.append,
-                        arguments={"x-stream-offset": "last"},
-                    )
-                )
-        deadline = time.monotonic() + _PATIENCE_S
-        while awaited - {message.delivery_info["consumer_tag"] for message in told}:
-            if time.monotonic() > deadline:
-                raise amqp_io.NotConfirmed("the broker does not tell what was published")
-            amqp_io.drain(connection, 0.5)
-    finally:
-        channel.close()
-    counted: dict[Series, int] = {}
+    awaited = {
+        channel.basic_consume(
+            topology.published(producer),
+            callback=told.append,
+            arguments={"x-stream-offset": "last"},
+        ): producer
+        for producer in producers
+    }
+    deadline = time.monotonic() + _PATIENCE_S
+    while awaited.keys() - {message.delivery_info["consumer_tag"] for message in told}:
+        if time.monotonic() > deadline:
+            raise amqp_io.NotConfirmed("the broker does not tell what was published")
+        amqp_io.drain(connection, 0.5)
+    found: dict[str, dict[Series, int]] = {producer: {} for producer in producers}
     for message in told:
+        counted = found[awaited[message.delivery_info["consumer_tag"]]]
         for series, last in _counts(message):
             counted[series] = max(last, counted.get(series, 0))
-    return counted
+    return found
 
 
 def _counts(message: amqp.Message) -> list[tuple[Series, int]]:

@@ -1,23 +1,20 @@
 """The edge's client: asks the one service that owns the answer, over nameko RPC.
 
-nameko's standalone proxy is single-threaded and blocking; each call borrows one from a pool, with
-the request's own timeout. A proxy that had any trouble is thrown away.
+Each call borrows a line, with the request's own timeout.
 """
 
 from __future__ import annotations
 
-import queue
+import functools
 import uuid
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
 from amqp.exceptions import AMQPError
-from kombu.exceptions import KombuError
-from nameko.exceptions import RpcTimeout, UnknownService
-from nameko.standalone.rpc import ClusterRpcProxy
+from amqp.exceptions import NotFound as NoExchange
 
 from services.chassis import amqp_io
+from services.chassis.line import AskingLine, Lines, NoAnswer, NobodyThere
 from services.chassis.tracing import current_caller, current_traceparent
 from services.contracts.commands.common import DescribeFile, DownloadChunk, FileView, UploadChunk
 from services.contracts.errors import Unavailable, from_dict
@@ -29,25 +26,13 @@ R = TypeVar("R")
 UPLOAD_CHUNK_BYTES = 3_000_000
 
 
-class _Proxy(ClusterRpcProxy):
-    """A started proxy whose patience is set anew for each call."""
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        super().__init__(config)
-        self.services = self.start()
-
-    def patience(self, seconds: float) -> None:
-        """How long the next call waits for its answer."""
-        self._reply_listener.queue_consumer.timeout = seconds
-
-
 class Client:
     """Calls services. Safe to share between threads."""
 
     def __init__(self, amqp_uri: str, *, pool_size: int = 16) -> None:
         amqp_io.verified(amqp_uri)  # a wrong address is said at the start
-        self._amqp_uri = amqp_uri
-        self._idle: queue.LifoQueue[_Proxy] = queue.LifoQueue(pool_size)
+        opened = functools.partial(AskingLine, amqp_uri)
+        self._lines: Lines[AskingLine] = Lines(opened, kept=pool_size)
 
     def call(
         self,
@@ -118,47 +103,15 @@ class Client:
     def _exchange(
         self, service: str, method: str, body: Any, context: dict[str, str], timeout: float
     ) -> dict[str, Any]:
-        proxy: _Proxy | None = None
         try:
-            proxy = self._borrow(timeout)
-            remote = getattr(getattr(proxy.services, service), method)
-            answer: dict[str, Any] = remote(body=body, context=context)
-        except UnknownService as error:
-            self._discard(proxy)
+            with self._lines.one() as line:
+                answer: dict[str, Any] = line.ask(service, method, body, context, timeout)
+        except (NobodyThere, NoExchange) as error:
             raise Unavailable(f"服务 {service} 没有启动", advice="请稍后重试") from error
-        except (RpcTimeout, AMQPError, KombuError, OSError, RuntimeError) as error:
-            self._discard(proxy)
+        except (NoAnswer, AMQPError, OSError) as error:
             raise Unavailable("系统没有及时答复", advice="请稍后用同一请求重试") from error
-        except BaseException:
-            self._discard(proxy)
-            raise
-        self._give_back(proxy)
         return answer
-
-    def _borrow(self, timeout: float) -> _Proxy:
-        try:
-            proxy = self._idle.get_nowait()
-        except queue.Empty:
-            proxy = _Proxy({**amqp_io.of_nameko(self._amqp_uri), "serializer": "json"})
-        proxy.patience(timeout)
-        return proxy
-
-    def _give_back(self, proxy: _Proxy) -> None:
-        try:
-            self._idle.put_nowait(proxy)
-        except queue.Full:
-            self._discard(proxy)
-
-    def _discard(self, proxy: _Proxy | None) -> None:
-        if proxy is None:
-            return
-        with suppress(Exception):  # it is being thrown away because something is wrong with it
-            proxy.stop()
 
     def close(self) -> None:
         """Close the pooled connections."""
-        while True:
-            try:
-                self._discard(self._idle.get_nowait())
-            except queue.Empty:
-                return
+        self._lines.close()

@@ -17,7 +17,7 @@ import msgspec
 from amqp.exceptions import AMQPError
 from kombu import Connection
 from kombu.exceptions import KombuError
-from nameko.exceptions import ContainerBeingKilled
+from nameko.exceptions import ContainerBeingKilled, serialize
 from nameko.messaging import QueueConsumer
 from nameko.rpc import Rpc, RpcConsumer
 from sqlalchemy import select
@@ -26,6 +26,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.chassis import audit, metrics, posts, spans, tracing
 from services.chassis.actors import ActorVerifier
+from services.chassis.amqp_io import NotConfirmed
+from services.chassis.line import AnsweringLine, Lines
 from services.chassis.logs import get_logger
 from services.chassis.models import CommandRow
 from services.chassis.posts import CLAIM, Posts
@@ -59,6 +61,9 @@ BROKER_AWAY = (OSError, AMQPError, KombuError)
 MAX_BODY_BYTES = 6_000_000
 """The longest request there is carries three megabytes of a file, four in base64. The broker itself
 takes no message beyond sixteen."""
+
+ANSWERING_LINES = 16
+"""Connections a process keeps to answer on."""
 
 _NOBODY = Actor(id="anonymous", name="未登录", roles=(), divisions=())
 
@@ -379,16 +384,34 @@ class EdgeConsumer(RpcConsumer):
         """A quorum queue: a classic one is away while the node it stands on is."""
         super().setup()
         self.queue.queue_arguments = {"x-queue-type": "quorum"}
+        uri = self.container.config["foundation"].settings.amqp_uri
+        opened = functools.partial(AnsweringLine, uri)
+        self._lines: Lines[AnsweringLine] = Lines(opened, kept=ANSWERING_LINES)
+
+    def stop(self) -> None:
+        """Take no more requests; hang up when the last is answered."""
+        super().stop()
+        self._lines.close()
 
     def handle_result(self, message: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
         """Reply and acknowledge. Without a broker the caller times out and asks again."""
         try:
-            outcome: tuple[Any, Any] = super().handle_result(message, result, exc_info)
-            return outcome
-        except BROKER_AWAY as error:
+            self._answer(message, result, serialize(exc_info[1]) if exc_info else None)
+            self.queue_consumer.ack_message(message)
+        except (*BROKER_AWAY, NotConfirmed) as error:
             log.warning("reply_lost", error=type(error).__name__)
             self.queue_consumer.requeue_message(message)
-            return result, exc_info
+        return result, exc_info
+
+    def _answer(self, message: Any, result: Any, error: dict[str, Any] | None) -> None:
+        """On a new line where the one that was kept turns out to be broken."""
+        try:
+            with self._lines.one() as line:
+                line.answer(message, result=result, error=error)
+        except BROKER_AWAY:
+            self._lines.close()
+            with self._lines.one() as line:
+                line.answer(message, result=result, error=error)
 
 
 class EdgeEntrypoint(Rpc):

@@ -1,7 +1,7 @@
 """Watches the event loop: how late it runs a timer, and what held it.
 
 A service is one thread whose greenlets take turns; whoever computes for long keeps everybody else
-waiting, the broker's heartbeats and the health checks too. A tick each 20 ms measures its own
+waiting, the broker's heartbeats and the health checks too. A tick each 50 ms measures its own
 lateness. When none came for 100 ms an alarm notes what the thread is doing at that moment; the
 next tick logs it, unless the time was spent waiting for a processor: how long the loop was held,
 how much of it in computing, and where.
@@ -23,7 +23,7 @@ from services.chassis.logs import get_logger
 
 log = get_logger(__name__)
 
-TICK_S = 0.02
+TICK_S = 0.05
 LIMIT_S = 0.1
 """Nothing may hold the loop longer."""
 

@@ -63,6 +63,7 @@ SELECT id, event_id::text, type, exchange, routing_key, subject, county, sequenc
        time, body, bulk
 FROM outbox WHERE id <> ALL(%(in_flight)s) ORDER BY id LIMIT %(batch)s
 """
+_ANY = "SELECT id FROM outbox ORDER BY id LIMIT 1"
 _FORGET = "DELETE FROM outbox WHERE id = ANY(%s)"
 _COUNT_UP = """
 INSERT INTO event_sequence AS s (exchange, type, county, last) VALUES %s
@@ -167,7 +168,8 @@ class Relay:
                         confirmed += self._settle(publisher, in_flight.popleft())
                     self._tell(session, publisher)
                     next_tell = now + TELL_EVERY_S
-                rows = self._take(session, confirmed, in_flight)
+                idle = not confirmed and not in_flight and not self._waiting(session)
+                rows = [] if idle else self._take(session, confirmed, in_flight)
                 confirmed = []
                 if rows:
                     sending = publisher.send(self._messages(rows))
@@ -194,6 +196,12 @@ class Relay:
                     archive_max_bytes=self._foundation.settings.archive_max_bytes,
                 )
             topology.declare_published(channel, self._service)
+
+    def _waiting(self, session: Any) -> bool:
+        """Whether there is anything to take: what a relay asks all day, so the least there is."""
+        with session.cursor() as cursor:
+            cursor.execute(_ANY)
+            return cursor.fetchone() is not None
 
     def _take(
         self,

@@ -29,7 +29,6 @@ NOTHING = "^$"
 RPC = "nameko-rpc"
 DEFAULT = "amq.default"
 REPLY_KEY = "^[0-9a-f-]{36}$"
-EDGE_REPLIES = r"rpc\.reply-standalone_rpc_proxy-.*"
 MAX_CONNECTIONS, MAX_CHANNELS = 10, 40
 """Of a bureau."""
 
@@ -152,16 +151,16 @@ def of_service(service: str, queues: Sequence[WorkQueue]) -> Rights:
 
 
 def of_edge(user: str, services: Iterable[str] = NAMES) -> Rights:
-    """Ask the services and hear their answers: the portal and the command line.
-
-    Its own replies alone: who could bind to ``#`` here would hear every password.
+    """Ask the services: the portal and the command line. The answers come to who asked (direct
+    reply-to), so nothing may be declared, bound or read: who could bind to ``#`` here would hear
+    every password.
     """
     return Rights(
         user=user,
-        configure=f"^(?:{EDGE_REPLIES}|{RPC})$",
-        write=f"^(?:{EDGE_REPLIES}|{RPC})$",
-        read=f"^(?:{EDGE_REPLIES}|{RPC})$",
-        topics={RPC: (f"^{_any(services)}\\.[a-z_]+$", REPLY_KEY)},
+        configure=NOTHING,
+        write=f"^{RPC}$",
+        read=NOTHING,
+        topics={RPC: (f"^{_any(services)}\\.[a-z_]+$", NOTHING)},
     )
 
 

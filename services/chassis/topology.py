@@ -188,6 +188,11 @@ def service_layout(service: str, queues: Iterable[WorkQueue], *, archive_max_byt
         *(queue_layout(queue) for queue in queues),
         *(published_layout(producer) for producer in sorted(producers)),
     ]
+    return together(parts)
+
+
+def together(parts: Sequence[Layout]) -> Layout:
+    """Several as one."""
     return Layout(
         exchanges=tuple(e for part in parts for e in part.exchanges),
         queues={name: arguments for part in parts for name, arguments in part.queues.items()},
@@ -196,13 +201,23 @@ def service_layout(service: str, queues: Iterable[WorkQueue], *, archive_max_byt
 
 
 def declare(channel: Channel, layout: Layout) -> None:
-    """Make what is missing. What stands with other arguments is an error of the broker's."""
+    """Make what is missing. What stands with other arguments is an error of the broker's.
+
+    All is asked for at once and one answer waited for: a process does so for each of its queues
+    every few seconds, all day.
+    """
     for exchange in layout.exchanges:
-        channel.exchange_declare(exchange, "topic", durable=True, auto_delete=False)
+        channel.exchange_declare(exchange, "topic", durable=True, auto_delete=False, nowait=True)
     for name, arguments in layout.queues.items():
-        channel.queue_declare(name, durable=True, auto_delete=False, arguments=arguments)
+        channel.queue_declare(
+            name, durable=True, auto_delete=False, nowait=True, arguments=arguments
+        )
     for queue, exchange, key in layout.bindings:
-        channel.queue_bind(queue, exchange, key)
+        channel.queue_bind(queue, exchange, key, nowait=True)
+    for name in [*layout.queues][-1:]:
+        channel.queue_declare(name, passive=True)  # an error of what was asked before comes here
+    if layout.exchanges and not layout.queues:
+        channel.exchange_declare(layout.exchanges[-1], "topic", passive=True)
 
 
 def declare_exchange(channel: Channel, exchange: str, *, archive_max_bytes: int) -> None:
@@ -212,9 +227,9 @@ def declare_exchange(channel: Channel, exchange: str, *, archive_max_bytes: int)
 
 def declare_queue(channel: Channel, queue: WorkQueue, *, archive_max_bytes: int) -> None:
     """A work queue, what stands beside it, its exchanges and bindings."""
-    for exchange in sorted({exchange for exchange, _ in queue.bindings()}):
-        declare_exchange(channel, exchange, archive_max_bytes=archive_max_bytes)
-    declare(channel, queue_layout(queue))
+    exchanges = sorted({exchange for exchange, _ in queue.bindings()})
+    parts = [exchange_layout(each, archive_max_bytes=archive_max_bytes) for each in exchanges]
+    declare(channel, together([*parts, queue_layout(queue)]))
 
 
 def exist(connection: Connection, queues: Iterable[str]) -> bool:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
 
 from services.chassis import audit, closing, database, outbox, rows, spans
+from services.chassis.arrivals import Tellings
 from services.chassis.clock import BusinessClock, machine_now
 from services.chassis.crypto import FieldCipher, Seals
 from services.chassis.settings import Settings
@@ -223,6 +224,8 @@ class Foundation:
     seals: Seals
     wake: Signal = field(default_factory=Signal)
     """Set when a transaction with events has committed: the relay need not wait to look."""
+    tellings: Tellings = field(default_factory=Tellings)
+    """What the producers have published, as its queues' upkeep last heard it."""
 
     @classmethod
     def build(cls, settings: Settings) -> Foundation:

@@ -66,6 +66,12 @@ class Staff(Base):
             " + (CASE WHEN 'auditor' = ANY (roles) THEN 1 ELSE 0 END) <= 1",
             name="one_administrator",
         ),
+        Index(
+            "ix_staff_scopes",
+            "scopes",
+            postgresql_using="gin",
+            postgresql_where=text("active"),
+        ),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)

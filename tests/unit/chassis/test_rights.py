@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import uuid
 
 import pytest
 
@@ -52,7 +53,9 @@ def test_the_edge_asks_and_hears_its_own_answers(edge: str) -> None:
     assert _may(write, "registry.sign_in")
     assert not _may(read, "#")
     assert not _may(read, "registry.*")
-    assert not _may(given.read, "rpc-registry")
+    for queue in ("rpc-registry", f"rpc.reply-standalone_rpc_proxy-{uuid.uuid4()}", "mine"):
+        assert not _may(given.read, queue)
+        assert not _may(given.configure, queue)
     assert not _may(given.write, rights.DEFAULT)
     assert not _may(given.configure, "registry.events")
 
