@@ -141,6 +141,7 @@ class Household(Base):
     __tablename__ = "household"
     __table_args__ = (
         Index("uq_household_number", "number", unique=True, postgresql_where=text("NOT removed")),
+        Index("ix_household_number", "number"),
         Index("ix_household_division", "division", postgresql_ops={"division": "text_pattern_ops"}),
         ForeignKeyConstraint(
             ["head_person_id"],

@@ -317,7 +317,8 @@ class _Found(NamedTuple):
     """Where one of the newcomers is on record, and in which household."""
     known_household: str | None
     last_number: str | None
-    """The highest household number of the village that is in use."""
+    """The highest household number the village has given. Those of an import that was undone stay
+    given: the roster comes again, put right, with the same numbers."""
     has_notices: bool
     """A bureau told of one of them before he was registered."""
 
@@ -337,7 +338,6 @@ _HIGHEST = (
     .where(
         Household.number.between(bindparam("lowest"), bindparam("highest")),
         func.length(Household.number) == func.length(bindparam("highest")),
-        ~Household.removed,
     )
     .order_by(Household.number.desc())
     .limit(_ONE)

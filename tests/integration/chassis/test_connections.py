@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -53,3 +55,41 @@ def test_only_a_silent_connection_is_asked(
     finally:
         made.dispose()
     assert len(asking) == asked
+
+
+def test_a_server_cut_off_without_a_word_is_given_up(database: Callable[[str], str]) -> None:
+    """By the kernel: half a minute where nobody asks, twenty seconds where somebody waits."""
+    made = databases.engine(database("registry"))
+    try:
+        with made.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            with socket.fromfd(driver.fileno(), socket.AF_INET, socket.SOCK_STREAM) as used:
+                asked = {
+                    name: used.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+                    for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+                }
+                assert used.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    finally:
+        made.dispose()
+    assert asked["TCP_KEEPIDLE"] + asked["TCP_KEEPINTVL"] * asked["TCP_KEEPCNT"] <= 30
+    assert 0 < asked["TCP_USER_TIMEOUT"] <= 20_000
+
+
+def test_a_plan_made_while_a_city_is_new_reads_by_index(database: Callable[[str], str]) -> None:
+    """It is kept as long as the connection: read whole, the table grows and nobody plans anew."""
+    made = databases.engine(database("registry"))
+    asked = "EXPLAIN EXECUTE of_many(ARRAY['\\x00'::bytea])"
+    try:
+        with made.connect() as connection:
+            connection.execute(
+                text(
+                    "PREPARE of_many AS SELECT id FROM person"
+                    " WHERE identity_index = ANY ($1::bytea[]) AND NOT removed"
+                )
+            )
+            connection.execute(text("SET plan_cache_mode = force_generic_plan"))
+            assert connection.scalar(text("SELECT count(*) FROM person")) == 0
+            plan = " ".join(connection.scalars(text(asked)))
+    finally:
+        made.dispose()
+    assert "uq_person_identity_index" in plan, plan

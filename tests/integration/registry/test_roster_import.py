@@ -17,6 +17,7 @@ from services.contracts.commands.registry import (
     CheckRoster,
     FindByIdentity,
     ImportRoster,
+    ListHouseholds,
     ListImports,
     RosterReport,
     SearchPeople,
@@ -246,6 +247,20 @@ def test_a_roster_of_another_town_is_refused(act: Act) -> None:
 def release(uow: UnitOfWork, import_id: UUID) -> None:
     """Funding answers that nothing of the import was locked."""
     roster_import.on_released(uow, [ImportReleased(import_id=import_id, division="421083")])
+
+
+def test_the_numbers_of_an_undone_import_stay_given(act: Act) -> None:
+    """The roster comes again, put right, with the same household numbers: nobody has them now."""
+    family = [row(户编号=f"{VILLAGE}0041")]
+    with act() as uow:
+        report = load(uow, family)
+        assert report.import_id is not None
+        roster_import.ask_undo(uow, UndoImport(import_id=report.import_id, reason="试导"))
+        release(uow, report.import_id)
+        register(uow, member(7))
+        (household,) = queries.list_households(uow, ListHouseholds(division=VILLAGE)).households
+        assert household.household_no == f"{VILLAGE}0042"
+        assert load(uow, family).import_id is not None
 
 
 def test_undo_takes_all_of_it_back(act: Act) -> None:

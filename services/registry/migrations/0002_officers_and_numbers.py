@@ -1,4 +1,4 @@
-"""Who looks after a place is found by index, not by reading all staff in post."""
+"""By index: who looks after a place, and the last household number a village has given."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -19,3 +19,4 @@ def upgrade() -> None:
         postgresql_using="gin",
         postgresql_where=sa.text("active"),
     )
+    op.create_index("ix_household_number", "household", ["number"], unique=False)
