@@ -111,26 +111,26 @@ def of_nameko(uri: str) -> dict[str, Any]:
     return {"AMQP_URI": named} | ({"AMQP_SSL": tls} if tls else {})
 
 
-def connect(uri: str, *, heartbeat: int = HEARTBEAT_S) -> Connection:
+def connect(uri: str, *, beating: bool = True) -> Connection:
     """A connected AMQP connection, to any of a cluster's nodes that can be had.
 
-    ``heartbeat`` in seconds; 0 for none. Raises ``OSError`` or ``amqp.AMQPError`` at once when no
-    node can be had.
+    ``beating``: with heartbeats, which somebody must send. Raises ``OSError`` or
+    ``amqp.AMQPError`` at once when no node can be had.
     """
     nodes = uri.split(";")
     *others, last = random.sample(nodes, len(nodes))
     for node in others:
         with suppress(OSError, amqp.AMQPError):
-            return _connect(node, heartbeat)
-    return _connect(last, heartbeat)
+            return _connect(node, beating)
+    return _connect(last, beating)
 
 
-def _connect(uri: str, heartbeat: int) -> Connection:
+def _connect(uri: str, beating: bool) -> Connection:
     address, tls = verified(uri)
     connection = Connection(
         address,
         ssl=tls or False,
-        heartbeat=heartbeat,
+        heartbeat=HEARTBEAT_S if beating else 0,
         transport_options={
             "connect_timeout": 5,
             "read_timeout": 30,

@@ -41,7 +41,7 @@ class Line:
     """A connection for one thread at a time, without heartbeats: nobody beats while it is idle."""
 
     def __init__(self, amqp_uri: str) -> None:
-        self._connection = amqp_io.connect(amqp_uri, heartbeat=0)
+        self._connection = amqp_io.connect(amqp_uri, beating=False)
         self._used_at = time.monotonic()
 
     def stands(self) -> bool:

@@ -16,15 +16,19 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import amqp
 import kombu
 import pytest
 from kombu.serialization import dumps
+from nameko.rpc import Responder, RpcConsumer
 
 from services.chassis import amqp_io, topology
 from services.chassis.client import Client
 from services.chassis.edge import DrainingQueueConsumer, EdgeConsumer
+from services.chassis.line import Lines
 from services.contracts.actors import Role
 from services.contracts.errors import Unavailable
 from tests.faults.conftest import Wounded
@@ -388,24 +392,25 @@ def test_a_reply_that_cannot_be_sent_kills_nothing(
     monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     """Cured: the request goes back. Uncured: the error ends the container."""
-    from nameko.rpc import RpcConsumer
-
     returned: list[object] = []
+    request = SimpleNamespace(properties={"content_type": "application/json", "reply_to": "x"})
+    queue = SimpleNamespace(requeue_message=returned.append)
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> Any:
         raise error("reset by peer")
 
-    monkeypatch.setattr(RpcConsumer, "handle_result", refuse)
     consumer = EdgeConsumer()
+    consumer._lines = Lines(refuse, kept=1)
+    monkeypatch.setattr(consumer, "queue_consumer", queue)
+    assert consumer.handle_result(request, {"ok": 1}, None) == ({"ok": 1}, None)
+    assert returned == [request]
 
-    class Queue:
-        requeue_message = staticmethod(returned.append)
-
-    monkeypatch.setattr(consumer, "queue_consumer", Queue())
-    assert consumer.handle_result("message", {"ok": 1}, None) == ({"ok": 1}, None)
-    assert returned == ["message"]
+    namekos = RpcConsumer()
+    container = SimpleNamespace(config={"AMQP_URI": "amqp://nowhere"})
+    monkeypatch.setattr(namekos, "container", container, raising=False)
+    monkeypatch.setattr(Responder.publisher_cls, "publish", refuse)
     with pytest.raises(error):
-        RpcConsumer.handle_result(consumer, "message", {"ok": 1}, None)
+        namekos.handle_result(request, {"ok": 1}, None)
 
 
 def test_an_unanswered_request_ends(own_room: Room) -> None:
