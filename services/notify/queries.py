@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, false, func, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from services.chassis import tracing
@@ -196,7 +196,8 @@ def within(
     column: InstrumentedAttribute[str], uow: UnitOfWork, division: str | None
 ) -> ColumnElement[bool]:
     """The condition that a division lies within the one asked for and the reader's scopes."""
-    in_scope = or_(*(column.startswith(scope, autoescape=True) for scope in uow.actor.divisions))
+    scopes = (column.startswith(scope, autoescape=True) for scope in uow.actor.divisions)
+    in_scope = or_(false(), *scopes)  # no scope left: nothing, where or_() alone is everything
     return in_scope & column.startswith(division, autoescape=True) if division else in_scope
 
 

@@ -16,7 +16,9 @@ from services.contracts.commands.notify import (
 )
 from services.contracts.errors import Conflict, Invalid, NotFound
 from services.contracts.events.notify import MessageUndelivered
-from services.notify import queries
+from services.notify import catalogue, queries
+from services.notify.delivery.plans import FROM_COPIES
+from services.notify.domain import templates
 from services.notify.domain.message import Channel, Status, require_failed
 from services.notify.domain.templates import Audience
 from services.notify.models import Message, Person
@@ -25,6 +27,14 @@ from services.notify.models import Message, Person
 def retry(uow: UnitOfWork, command: RetryMessage) -> MessageView:
     """Start another round of attempts, to the number on file by now."""
     message = _failed(uow, command.message_id)
+    version = catalogue.all_templates()[message.template].version(message.version)
+    if templates.lacking(version, {*message.personalisation, *FROM_COPIES}):
+        raise Conflict(
+            "这条消息的内容已按保存期限清除，不能重新发送",
+            field="message_id",
+            reason="text_gone",
+            advice="请当面或电话告知本人，再登记“已当面告知”",
+        )
     now = uow.machine_now()
     message.status = Status.CREATED.value
     message.channel = None

@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, select, text
 
 from services.chassis.door import Refused
 from services.chassis.inbox import Delivery
@@ -257,7 +257,16 @@ def _open(uow: UnitOfWork, events: Sequence[Event]) -> list[_Told]:
             continue
         told.append(_Told(delivery, event, bureau, number, uow.cipher.blind_index(number)))
         bureaus.accept(uow, delivery.event_id, bureau, event.division)
+    uow.session.execute(_TURNS, {"turns": sorted({each.hashed.hex() for each in told})})
     return told
+
+
+_TURNS = text(
+    "SELECT pg_advisory_xact_lock(hashtextextended(turn, 3)) FROM unnest(CAST(:turns AS text[]))"
+    " AS turn"
+)
+"""A word and the one that takes it back come by two queues: whoever reads first what there is about
+a person, the other waits until that is written. In one order, so never in a ring."""
 
 
 def _refuse(

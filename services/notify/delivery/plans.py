@@ -19,6 +19,8 @@ from services.notify.readers import Readers
 COPY_MAY_LAG = timedelta(hours=1)
 """How long a message waits for the copy of its reader, which comes by another queue."""
 LOOK_AGAIN = timedelta(seconds=5)
+FROM_COPIES = ("name", "officer")
+"""Fields whose values are not kept with the message but read when it goes out."""
 NOBODY = "民政经办人"
 """Named where the officer's name has not come yet."""
 
@@ -43,16 +45,16 @@ def plan(row: Row[Any], found: Readers, form: MailForm, now: datetime) -> Plan:
         return Plan(row.id, Next(Status.TECHNICAL_FAILURE, reason=Reason.RECIPIENT_UNKNOWN))
     named = found.staff.get(row.named_staff_id)
     template = catalogue.all_templates()[row.template]
+    version = template.version(row.version)
+    values = {
+        **row.personalisation,
+        "name": resident.name if resident else "",
+        "officer": (named.name if named else None) or NOBODY,
+    }
+    if templates.lacking(version, values):  # this message's trouble, and not of all that wait
+        return Plan(row.id, Next(Status.TECHNICAL_FAILURE, reason=Reason.TEXT_GONE))
     body = templates.render(
-        template,
-        template.version(row.version),
-        {
-            **row.personalisation,
-            "name": resident.name if resident else "",
-            "officer": (named.name if named else None) or NOBODY,
-        },
-        catalogue.fields(),
-        catalogue.signature(row.division),
+        template, version, values, catalogue.fields(), catalogue.signature(row.division)
     )
     route, phone = _route(row, found, form)
     if isinstance(route, Reason):

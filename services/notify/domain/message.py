@@ -82,6 +82,7 @@ class Reason(StrEnum):
     NO_CONTACT = "no-contact"
     RECIPIENT_UNKNOWN = "recipient-unknown"
     LETTER_RETURNED = "letter-returned"
+    TEXT_GONE = "text-gone"
 
 
 REASONS = {
@@ -92,6 +93,7 @@ REASONS = {
     Reason.NO_CONTACT: "未登记可用的联系电话，请补录后重发",
     Reason.RECIPIENT_UNKNOWN: "名册中尚无此人，请核对登记后重发",
     Reason.LETTER_RETURNED: "纸质通知未能送达，请核实本人去向",
+    Reason.TEXT_GONE: "消息内容已不完整，无法发送，请当面或电话告知",
 }
 
 

@@ -7,7 +7,7 @@ there and not when a person waits for the message.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -156,6 +156,11 @@ def plain(value: str) -> str:
     return SPACE.sub(" ", value).strip()
 
 
+def lacking(version: Version, values: Collection[str]) -> list[str]:
+    """The fields of a wording for which there is no value."""
+    return [name for name in version.fields if name not in values]
+
+
 def render(
     template: Template,
     version: Version,
@@ -168,8 +173,7 @@ def render(
     Each value is put on one line and cut to its field's greatest length; a value that itself
     contains ((…)) stays as it is. A field without a value is an error naming the field.
     """
-    missing = [name for name in version.fields if name not in values]
-    if missing:
+    if missing := lacking(version, values):
         raise Invalid(
             f"消息模板“{template.title}”缺少字段 {'、'.join(fields[n].label for n in missing)}",
             field=missing[0],

@@ -37,7 +37,7 @@ from services.notify import (
     queries,
     undelivered,
 )
-from services.notify.domain.message import Status
+from services.notify.domain.message import Reason, Status
 from services.notify.models import Message
 from tests.builders import notify as build
 from tests.builders.notify import smtp_server
@@ -104,6 +104,45 @@ def test_nobody_sees_another_towns_messages(town: Town) -> None:
             letters.mark_delivered(uow, MarkLettersDelivered(message_ids=tuple(town.letters)))
         with pytest.raises(NotFound):
             undelivered.retry(uow, RetryMessage(message_id=town.failed))
+
+
+def test_who_was_moved_sees_nothing_until_his_new_place(town: Town) -> None:
+    """His session began elsewhere and holds no place of his post any more: no list, no count."""
+    moved = actor(Role.TOWN_CLERK, divisions=())
+    with town.foundation.begin(moved) as uow:
+        assert queries.list_messages(uow, ListMessages()).messages == ()
+        assert queries.list_undelivered(uow, ListUndelivered()).messages == ()
+        assert letters.list_letters(uow, ListLetters()).letters == ()
+        assert queries.count_messages(uow, CountMessages()).by_status == ()
+        with pytest.raises(NotFound):
+            queries.get_message(uow, GetMessage(message_id=town.failed))
+        with pytest.raises(NotFound):
+            letters.mark_delivered(uow, MarkLettersDelivered(message_ids=tuple(town.letters)))
+
+
+def test_a_message_whose_words_are_forgotten_is_not_sent_again(town: Town) -> None:
+    """It is refused to who asks; one that got through all the same holds up no other."""
+    with town.foundation.begin(SYSTEM) as uow:
+        uow.session.execute(text("UPDATE message SET finished_at = now() - interval '1 year'"))
+        assert delivery.forget_old_texts(uow) > 0
+    with (
+        town.foundation.begin(CLERK) as uow,
+        pytest.raises(Conflict, match="已按保存期限清除"),
+    ):
+        undelivered.retry(uow, RetryMessage(message_id=town.failed))
+    with town.foundation.begin(SYSTEM) as uow:
+        uow.session.execute(
+            text("UPDATE message SET status = 'created', retry_at = now() WHERE id = :id"),
+            {"id": town.failed},
+        )
+        other = build.person(uow, phone="13800138002")
+        messages.tell(uow, [build.settled(other)])
+    with smtp_server() as server:
+        delivery.deliver_due(town.foundation, SYSTEM, server.gateway())
+    assert [m.to for m in server.arrived] == ["13800138002@sms.example"]
+    with town.foundation.begin(CLERK) as uow:
+        detail = queries.get_message(uow, GetMessage(message_id=town.failed)).message
+    assert (detail.status, detail.reason) == ("technical-failure", Reason.TEXT_GONE)
 
 
 def test_pages_hold_every_letter_once(town: Town) -> None:

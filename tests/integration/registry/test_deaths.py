@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from contextlib import ExitStack
 from datetime import date
 from typing import Any
@@ -11,7 +13,7 @@ from uuid import UUID
 import pytest
 from joserfc import jwe
 from joserfc.jwk import ECKey
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from services.chassis.inbox import Delivery
 from services.chassis.uow import UnitOfWork
@@ -214,6 +216,46 @@ def test_a_word_being_taken_back_kills_nobody(act: Act, uow_for: OpenUow) -> Non
         deaths.match_registered(uow)
         assert uow.session.get_one(Person, head).deceased_on is None
         assert uow.session.get_one(BureauNotice, event_id).state == "revoked"
+
+
+def test_a_word_and_its_revocation_at_one_moment(act: Act, uow_for: OpenUow) -> None:
+    """Two queues, two consumers: whichever is written first, the man is alive when both are."""
+    with act() as uow:
+        _, head = register(uow)
+    word = new_id()
+    revoked = threading.Event()
+
+    def take_back() -> None:
+        with uow_for("registry", actor=CLERK) as uow:
+            deliver(uow, revocation(word))
+        revoked.set()
+
+    taking_back = threading.Thread(target=take_back)
+    with uow_for("registry", actor=CLERK) as telling:
+        deliver(telling, death(), event_id=word)
+        taking_back.start()
+        assert waits_for_a_lock(telling)
+        assert not revoked.is_set()
+    taking_back.join(30)
+    assert revoked.is_set()
+    with act() as uow:
+        assert uow.session.get_one(Person, head).deceased_on is None
+        assert uow.session.get_one(BureauNotice, word).state == "revoked"
+
+
+def waits_for_a_lock(uow: UnitOfWork) -> bool:
+    """Whether somebody else comes to wait for a lock in this database, within ten seconds."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        uow.session.execute(text("SELECT pg_stat_clear_snapshot()"))
+        if uow.session.scalar(
+            text(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+        ):
+            return True
+    return False
 
 
 def test_one_notice_that_cannot_be_applied_holds_up_no_other(
