@@ -130,6 +130,11 @@ def full(pattern: str) -> str:
     return found[0] if found[3] else f"{found[0]}.v1"
 
 
+def is_pattern(pattern: str) -> bool:
+    """Whether ``full`` can read it."""
+    return pattern == "*" or _PATTERN.fullmatch(pattern) is not None
+
+
 def visible_types(pattern: str, privacy: Class) -> list[EventType]:
     """The declared types a full pattern stands for, as far as the class reaches."""
     audiences = {Audience.BUREAUS}

@@ -47,7 +47,7 @@ SLICE_S = 12.0
 
 
 def note(uow: UnitOfWork, events: Sequence[ReplayRequested]) -> list[bool]:
-    """Put wishes down; for each whether it was taken: so many a day."""
+    """Put wishes down; for each whether it was taken: so many a day, and for types there may be."""
     taken = []
     for delivery, event in zip(uow.deliveries, events, strict=True):
         bureau = delivery.type.partition(".")[0]
@@ -57,7 +57,7 @@ def note(uow: UnitOfWork, events: Sequence[ReplayRequested]) -> list[bool]:
                 ReplayRow.requested_at > uow.machine_now() - timedelta(days=1),
             )
         )
-        taken.append((lately or 0) < A_DAY)
+        taken.append((lately or 0) < A_DAY and all(map(bureaus.is_pattern, event.types)))
         if taken[-1]:
             uow.session.add(
                 ReplayRow(
@@ -99,7 +99,10 @@ def serve_slice(foundation: Foundation) -> None:
         if row is None:
             return
         bureau = bureaus.load(settings.bureaus_file).get(row.bureau)
-        over = bureau is None or send(settings.amqp_uri, settings.service, bureau, row)
+        if bureau is None or not all(map(bureaus.is_pattern, row.types)):
+            over = True  # nobody to tell, or nothing there is: it holds up no other
+        else:
+            over = send(settings.amqp_uri, settings.service, bureau, row)
         flag_modified(row, "positions")
         row.served_at = uow.machine_now()
         if over:

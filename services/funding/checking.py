@@ -23,7 +23,8 @@ CHANGED = """EXISTS (
       AND (pd.fen <> d.fen OR d.state = 'closed'
            OR d.part = 'regular' AND (t.to_month < d.month OR e.state = 'void')))"""
 
-# On the stop list, changed, or without an account: why a payment may not go out.
+# On the stop list, changed, without an account, or for whom or to where nobody had a day to look:
+# why a payment may not go out. A payee the decision itself names is no change.
 BLOCKED = f"""
 SELECT p.id,
        CASE WHEN s.person_id IS NOT NULL THEN 'died'
@@ -32,11 +33,18 @@ SELECT p.id,
             WHEN NOT a.account_carried_over
                  AND a.account_changed_at > CAST(:changed_since AS timestamptz)
             THEN 'account_changed'
+            WHEN h.household_id IS NOT NULL
+                 AND EXISTS (SELECT 1 FROM entitlement e WHERE e.id = p.entitlement_id
+                             AND e.payee_person_id <> p.payee_person_id)
+            THEN 'payee_changed'
        END AS code, a.account_number, a.account_name, a.account_index, a.account_last4, a.name,
        p.division, p.benefit
 FROM payment p
 LEFT JOIN stop s ON s.person_id = p.payee_person_id AND s.revoked_by IS NULL
 LEFT JOIN person a ON a.person_id = p.payee_person_id
+LEFT JOIN household h ON h.household_id = p.household_id
+     AND h.payee_person_id = p.payee_person_id
+     AND h.payee_changed_at > CAST(:changed_since AS timestamptz)
 WHERE p.batch_id = :batch AND p.state = :state
 """  # noqa: S608
 
@@ -45,6 +53,7 @@ REASONS = {
     "changed": "计算之后待遇有变更，请重新计算",
     "no_account": "领款人没有银行账号，请补录账号",
     "account_changed": "领款账户变更未满 24 小时，核实后下批发放",
+    "payee_changed": "领款人变更未满 24 小时，核实后下批发放",
 }
 
 REASON_SQL = (

@@ -124,6 +124,7 @@ class HouseholdCopy(Base):
     division: Mapped[str]
     head_person_id: Mapped[uuid.UUID | None]
     payee_person_id: Mapped[uuid.UUID | None]
+    payee_changed_at: Mapped[datetime | None]
     epoch: Mapped[int]
     version: Mapped[int] = mapped_column(BigInteger)
 

@@ -80,6 +80,7 @@ def households(uow: UnitOfWork, events: Sequence[HouseholdRecorded]) -> None:
                 "division": event.division,
                 "head_person_id": event.head_person_id,
                 "payee_person_id": event.payee_person_id,
+                "payee_changed_at": event.payee_changed_at,
                 "epoch": event.epoch,
                 "version": event.version,
             }

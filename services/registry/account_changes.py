@@ -155,6 +155,7 @@ def _apply(uow: UnitOfWork, change: AccountChange) -> None:
         household = uow.session.get_one(Household, change.household_id, with_for_update=True)
         previous_payee_id = household.payee_person_id or household.head_person_id
         household.payee_person_id = person.id
+        household.payee_changed_at = uow.now()
         household.version += 1
         uow.session.flush()
         uow.emit(announcements.household_recorded(uow, household))

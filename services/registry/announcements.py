@@ -111,6 +111,7 @@ def household_state(uow: UnitOfWork, household: Household, *, members: int) -> H
         division=household.division,
         head_person_id=household.head_person_id,
         payee_person_id=household.payee_person_id,
+        payee_changed_at=household.payee_changed_at,
         members=members,
         removed=household.removed,
         epoch=uow.epoch,

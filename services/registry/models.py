@@ -158,6 +158,7 @@ class Household(Base):
     division: Mapped[str]
     head_person_id: Mapped[uuid.UUID | None]
     payee_person_id: Mapped[uuid.UUID | None]
+    payee_changed_at: Mapped[datetime | None]
     address: Mapped[bytes | None]
     import_id: Mapped[uuid.UUID | None] = mapped_column(index=True)
     removed: Mapped[bool] = mapped_column(server_default=text("false"))

@@ -143,6 +143,26 @@ class Office:
             self.account(made, made.head)
         return made
 
+    def pay_another(self, household: Household, person: UUID, *, at: datetime) -> None:
+        """The household's money goes to another of it, as two persons said at that time."""
+        with self.uow() as uow:
+            projections.households(
+                uow,
+                [
+                    HouseholdRecorded(
+                        household_id=household.household_id,
+                        household_no="H",
+                        division=VILLAGE,
+                        head_person_id=household.head,
+                        payee_person_id=person,
+                        payee_changed_at=at,
+                        members=len(household.people),
+                        epoch=0,
+                        version=2,
+                    )
+                ],
+            )
+
     def account(
         self,
         household: Household,
@@ -222,7 +242,8 @@ class Office:
             "amount_fen": fen,
             "from_month": from_month,
         }
-        for name in ("counted_income_fen", "quote_id", "urgent", "traits", "single_person"):
+        benefits = ("payee_person_id", "counted_income_fen", "quote_id", "urgent", "traits")
+        for name in (*benefits, "single_person"):
             if name in change:
                 fields[name] = change.pop(name)
         return self.decide(household=household, benefits=(BenefitGranted(**fields),), **change)

@@ -103,7 +103,8 @@ class PersonRecorded(Event, frozen=True, kw_only=True):
 class HouseholdRecorded(Event, frozen=True, kw_only=True):
     """家庭档案全貌：户主与待遇领取人。
 
-    ``payee_person_id`` is whose account is paid (the head's unless changed by two persons).
+    ``payee_person_id`` is whose account is paid (the head's unless changed by two persons, which
+    ``payee_changed_at`` tells the time of).
     """
 
     household_id: UUID
@@ -111,6 +112,7 @@ class HouseholdRecorded(Event, frozen=True, kw_only=True):
     division: str
     head_person_id: UUID | None
     payee_person_id: UUID | None
+    payee_changed_at: datetime | None = None
     members: int
     removed: bool = False
     epoch: int

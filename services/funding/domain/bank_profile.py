@@ -14,6 +14,9 @@ import msgspec
 from services.contracts.errors import Invalid
 from services.contracts.money import Fen, fen, yuan
 
+REFERENCE_BYTES = 12
+"""What every bank's note field holds."""
+
 Content = Literal["reference", "account", "name", "amount", "result", "reason"]
 Reason = Literal[
     "account_missing", "name_mismatch", "account_abnormal", "over_limit", "duplicate", "other"
@@ -93,10 +96,15 @@ class Header:
 
 
 def reference(serial: int, line_no: int) -> str:
-    """Our id of a line within 12 bytes: ``0007-0000123`` is line 123 of batch 7."""
-    if not 0 < serial <= 9_999 or not 0 < line_no <= 9_999_999:
+    """Our id of a line within 12 bytes: ``0007-0000123`` is line 123 of batch 7.
+
+    From batch 10,000 on a line's number gets as many digits less: ``12345-000123``.
+    """
+    batch = f"{serial:04d}"
+    digits = REFERENCE_BYTES - len(batch) - 1
+    if serial <= 0 or not 0 < line_no < 10 ** max(0, digits):
         raise BankFileError("批次序号或行号超出银行文件备注栏的位数")
-    return f"{serial:04d}-{line_no:07d}"
+    return f"{batch}-{line_no:0{digits}d}"
 
 
 def parse_reference(text: str) -> tuple[int, int]:

@@ -199,6 +199,19 @@ def test_todays_events_are_never_crowded_out(room: Room) -> None:
     assert len(got) == 221
 
 
+def test_a_wish_for_nothing_there_is_holds_up_no_other(room: Room) -> None:
+    """A pattern nobody can read was taken once: it ends, and the next bureau's turn comes."""
+    room.told(range(4))
+    room.taken()
+    senseless = room.asked(date(2020, 1, 1), "person")
+    wish = room.asked(date(2020, 1, 1))
+    for _ in range(2):
+        replay.serve_slice(room.foundation)
+    assert room.finished(senseless)
+    assert room.finished(wish)
+    assert len(room.taken()) == 3
+
+
 def test_a_bureau_that_left_ends_its_wishes(room: Room) -> None:
     """No entry, no queue: nothing is sent, and nobody waits for ever."""
     room.told(range(4))

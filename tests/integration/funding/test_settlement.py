@@ -184,6 +184,30 @@ def test_an_account_changed_within_a_day_of_the_lock_is_not_paid(office: Office)
     assert december.file_fen == 5 * 5_000
 
 
+def test_a_payee_changed_within_a_day_of_the_lock_is_not_paid(office: Office) -> None:
+    """Withdrawn at the lock; what is the new payee's own anyway is paid, and what was drawn up for
+    the one before."""
+    office.money()
+    early, late, calm = (office.household(2) for _ in range(3))
+    for home in (early, late, calm):
+        office.account(home, home.people[1])
+        office.grant(home, "rural_dibao", fen=50_000)
+    own = early.people[1]
+    office.grant(early, "elderly", fen=5_000, covered=[own], payee_person_id=own)
+    with office.uow() as uow:
+        now = uow.now()
+    office.pay_another(early, early.people[1], at=now - timedelta(hours=23))
+    office.pay_another(calm, calm.people[1], at=now - timedelta(hours=25))
+    office.bring_to("released")
+    locked = office.lock("2026-11")
+    assert {t.key: t.payments for t in locked.by_state} == {"locked": 3, "withdrawn": 1}
+    with office.uow() as uow:
+        withdrawn = text("SELECT reason_code FROM payment WHERE state = 'withdrawn'")
+        assert uow.session.scalars(withdrawn).all() == ["payee_changed"]
+    office.pay_another(late, late.people[1], at=now)
+    assert office.export("2026-11").file_lines == 3
+
+
 def test_nobody_without_an_account_is_sent(office: Office) -> None:
     """Missing accounts are listed and wait; with an account they are paid in the next batch."""
     office.money()

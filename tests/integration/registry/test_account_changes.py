@@ -109,6 +109,7 @@ def test_a_payee_is_changed_by_two(act: Act) -> None:
         last = [b for name, b in emitted(uow) if name == "household.recorded.v1"][-1]
         assert uow.session.get_one(Household, household).payee_person_id == spouse
     assert (last["payee_person_id"], last["version"]) == (str(spouse), 2)
+    assert last["payee_changed_at"] is not None
 
 
 def test_a_payee_is_of_the_household(act: Act) -> None:

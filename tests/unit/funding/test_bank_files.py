@@ -17,6 +17,7 @@ from services.funding.domain.bank_profile import (
     Header,
     RawAnswer,
     fixed_text,
+    parse_reference,
     read_fixed_text,
     read_table,
     reference,
@@ -52,6 +53,21 @@ def header(lines: list[BankLine]) -> Header:
     return Header(
         batch_no="FF202611-0007", lines=len(lines), total_fen=sum(line.fen for line in lines)
     )
+
+
+@given(serial=st.integers(1, 99_999), line_no=st.integers(1, 999_999))
+def test_a_reference_names_its_line_in_twelve_bytes(serial: int, line_no: int) -> None:
+    """Also after ten thousand batches, of which each urgent aid is one, and 110,000 lines."""
+    written = reference(serial, line_no)
+    assert len(written) == 12
+    assert parse_reference(written) == (serial, line_no)
+
+
+@pytest.mark.parametrize(("serial", "line_no"), [(0, 1), (7, 0), (9_999, 10**7), (10**10, 1)])
+def test_a_reference_that_does_not_fit_is_refused(serial: int, line_no: int) -> None:
+    """No file is written in which two lines would have the same name."""
+    with pytest.raises(BankFileError, match="位数"):
+        reference(serial, line_no)
 
 
 @given(lines=bank_lines)
