@@ -27,7 +27,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from services.chassis import audit, metrics, posts, spans, tracing
 from services.chassis.actors import ActorVerifier
 from services.chassis.amqp_io import NotConfirmed
-from services.chassis.line import AnsweringLine, Lines
+from services.chassis.line import AnsweringLine, Lines, TooLong
 from services.chassis.logs import get_logger
 from services.chassis.models import CommandRow
 from services.chassis.posts import CLAIM, Posts
@@ -105,7 +105,7 @@ class Endpoint:
             with tracing.span(f"{service}.{method}", context.get("traceparent")) as span:
                 if self.child and home is not None:
                     self._admit(foundation, context)
-                    answer = _in_child(home, method, body, context)
+                    answer = _in_child(home, method, body, context, writes=self.writes)
                     outcome = answer["error"]["code"] if "error" in answer else "ok"
                     return answer
                 ask = functools.partial(
@@ -294,6 +294,10 @@ def _too_long() -> Invalid:
     )
 
 
+def _too_much() -> Invalid:
+    return Invalid("查询结果过多，无法一次送达", advice="请缩小范围或减少条数后再查")
+
+
 def _unsure() -> Unavailable:
     """The connection ended over the commit, or beside what no database takes back."""
     return Unavailable(
@@ -306,7 +310,7 @@ def _away() -> Unavailable:
 
 
 def _in_child(
-    home: str, method: str, body: dict[str, Any], context: dict[str, Any]
+    home: str, method: str, body: dict[str, Any], context: dict[str, Any], *, writes: bool
 ) -> dict[str, Any]:
     """Run the request in a child process, unpatched, with a transaction of its own."""
     given = json.dumps([body, context], default=str)
@@ -318,6 +322,8 @@ def _in_child(
     )
     if done.returncode:
         log.error("child_failed", method=method, returncode=done.returncode)
+        if writes:  # killed before its commit or after, nobody knows
+            raise _unsure()
         raise ZhidaError("处理中断，没有任何改动", advice="请检查文件后重试；仍不行请联系管理员")
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
@@ -408,6 +414,9 @@ class EdgeConsumer(RpcConsumer):
         try:
             with self._lines.one() as line:
                 line.answer(message, result=result, error=error)
+        except TooLong:  # it would come again, and never arrive
+            log.warning("answer_too_long")
+            self._answer(message, {"error": _too_much().as_dict()}, None)
         except BROKER_AWAY:
             self._lines.close()
             with self._lines.one() as line:

@@ -25,12 +25,19 @@ EXCHANGE = "nameko-rpc"
 DIRECT = "amq.rabbitmq.reply-to"
 """What the broker takes for "answer me here"; the address it makes of it begins so too."""
 
+MAX_ANSWER_BYTES = 15_000_000
+"""The broker takes messages up to 16 MiB (``max_message_size``)."""
+
 SILENT_S = 1.0
 """A line that was silent for longer is looked at before it is used: the broker may have gone."""
 
 
 class NobodyThere(Exception):
     """No process of the service has ever been there to take a request."""
+
+
+class TooLong(Exception):
+    """The broker would take no message of this length."""
 
 
 class NoAnswer(Exception):
@@ -122,12 +129,15 @@ class AnsweringLine(Line):
         """Answer a request (kombu's message), as nameko does; a caller who has gone hears nothing.
 
         Nothing is written to disk for an answer: it outlives no broker, and a caller asks again
-        with the same key. Raises ``OSError``, ``amqp.AMQPError`` or ``NotConfirmed`` when the
-        broker is away.
+        with the same key. Raises ``TooLong`` before anything is sent, ``OSError``,
+        ``amqp.AMQPError`` or ``NotConfirmed`` when the broker is away.
         """
         reply_to = str(request.properties["reply_to"])
+        body = msgspec.json.encode({"result": result, "error": error})
+        if len(body) > MAX_ANSWER_BYTES:
+            raise TooLong(len(body))
         answer = amqp.Message(
-            msgspec.json.encode({"result": result, "error": error}),
+            body,
             content_type="application/json",
             content_encoding="utf-8",
             delivery_mode=1,

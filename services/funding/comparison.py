@@ -82,9 +82,12 @@ def compare_old_file(uow: UnitOfWork, query: CompareOldFile) -> OldFileCompariso
                 division=found.division,
                 benefits=tuple(names[code].name for code in found.benefits),
             )
-            for found in differences[: query.limit]
+            for found in differences[: min(query.limit, _MOST)]
         ),
     )
+
+
+_MOST = 5000
 
 
 def _kind(kind: str) -> Any:

@@ -282,7 +282,7 @@ def review_opened(event: cases.ReviewOpened, words: Words) -> list[Draft]:
 
 
 def entitlement_ended(event: funding.EntitlementEnded, words: Words) -> list[Draft]:
-    """Those who were covered are told; not of an end by their own death, nor of one never owed."""
+    """The first who was covered is told, for all; not of a death, nor of what was never owed."""
     if event.reason in words.deaths or event.last_month is None:
         return []
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -122,6 +123,20 @@ def test_a_service_answers_on_another_line_when_its_own_was_cut(own_room: Room) 
         kept._used_at += 60  # it was used this instant, as far as it knows
         edge._answer(request, {"ok": 1}, None)
         edge._lines.close()
+
+
+def test_an_answer_no_broker_takes_is_told_as_such(own_room: Room) -> None:
+    """Sent, it would end the line, the request would come again, and so on for ever."""
+    with _served(own_room) as requests, closing(own_room.client()) as client:
+        with client._lines.one() as asking, pytest.raises(NoAnswer):
+            asking.ask("probe", "count_effects", {}, {}, 0.0)
+        edge = EdgeConsumer()
+        edge._lines = Lines(functools.partial(AnsweringLine, own_room.uri), kept=1)
+        edge._answer(_arrived(requests), {"ok": "x" * 17_000_000}, None)
+        edge._lines.close()
+        eventually(lambda: amqp_io.drain(asking._connection, 1) or asking._answers)
+        told = json.loads(asking._answers[0].body)["result"]["error"]
+    assert "结果过多" in told["message"]
 
 
 def test_who_hung_up_is_answered_without_complaint(own_room: Room) -> None:
