@@ -131,6 +131,11 @@ class Message(Base):
         ),
         Index("ix_message_case", "case_id", postgresql_where=text("case_id IS NOT NULL")),
         Index("ix_message_kept", "finished_at", postgresql_where=text("text IS NOT NULL")),
+        Index(
+            "ix_message_words_kept",
+            "finished_at",
+            postgresql_where=text("text IS NULL AND personalisation <> '{}'::jsonb"),
+        ),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)

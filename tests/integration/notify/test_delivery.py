@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from threading import Timer
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import func, select, text
@@ -423,8 +423,6 @@ def test_a_death_goes_before_a_batch_of_payments(foundation: Foundation) -> None
 
 def test_a_message_waits_for_the_copy_of_its_reader(foundation: Foundation) -> None:
     """The event may come before the reader's record; after an hour without one it is a task."""
-    from uuid import uuid4
-
     stranger = uuid4()
     with foundation.begin(SYSTEM) as uow:
         messages.tell(uow, [build.settled(stranger)])
@@ -447,6 +445,21 @@ def test_a_message_waits_for_the_copy_of_its_reader(foundation: Foundation) -> N
             select(Message.reason).where(Message.status == Status.TECHNICAL_FAILURE)
         ).one()
     assert reason == Reason.RECIPIENT_UNKNOWN
+
+
+def test_words_that_never_became_a_text_are_forgotten_too(foundation: Foundation) -> None:
+    """Of a message to somebody who never came on record: amounts and places, in no text."""
+    with foundation.begin(SYSTEM) as uow:
+        messages.tell(uow, [build.settled(uuid4())])
+        message_id = uow.session.scalars(select(Message.id)).one()
+    time_passes(foundation, delivery.COPY_MAY_LAG)
+    with smtp_server() as server:
+        deliver(foundation, server)
+    assert standing(foundation, message_id).personalisation != {}
+    time_passes(foundation, timedelta(days=91))
+    with foundation.begin(SYSTEM) as uow:
+        assert delivery.forget_old_texts(uow) == 1
+    assert standing(foundation, message_id).personalisation == {}
 
 
 def test_texts_are_forgotten_after_their_time(foundation: Foundation) -> None:
