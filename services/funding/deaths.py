@@ -21,7 +21,7 @@ from services.chassis.uow import UnitOfWork
 from services.contracts.errors import Invalid
 from services.contracts.events.funding import EntitlementGranted, EntitlementReopened
 from services.contracts.events.registry import PersonDeathRevoked, PersonDied
-from services.funding import ledger, policy_book, terms, withdrawal
+from services.funding import policy_book, recoveries, terms, withdrawal
 from services.funding.domain.entitlement import last_month_after_death, split, work_out
 from services.funding.domain.ledger import Step
 from services.funding.domain.months import Month, first_day, shift
@@ -441,27 +441,9 @@ def _decided_until(
 
 
 def _cancel_recoveries(uow: UnitOfWork, cause: str) -> None:
-    """Nothing is to be got back any more. What was got back stands as such, and is owed again."""
+    """Of what this death raised nothing is to be got back any more."""
     raised = uow.session.scalars(
         select(RecoveryRow).where(RecoveryRow.cause == cause, ~RecoveryRow.cancelled)
     ).all()
     for recovery in raised:
-        not_got = recovery.fen - recovery.recovered_fen
-        for step, fen in (
-            (Step.WRITE_OFF_REVERSED, recovery.written_off_fen),
-            (Step.RECOVERY_CANCELLED, not_got),
-        ):
-            if fen:
-                ledger.transfer(
-                    uow,
-                    step,
-                    fen,
-                    division=recovery.division,
-                    document=str(recovery.id),
-                    reason="死亡登记撤销",
-                )
-        recovery.written_off_fen = 0
-        if recovery.recovered_fen:
-            recovery.fen = recovery.recovered_fen
-        else:
-            recovery.cancelled = True
+        recoveries.cancel(uow, recovery, "死亡登记撤销")

@@ -17,7 +17,7 @@ from services.contracts.commands.funding import (
 )
 from services.contracts.errors import Conflict, Invalid, NotFound
 from services.contracts.money import Fen, yuan
-from services.funding import ledger, policies
+from services.funding import ledger, policies, terms
 from services.funding.domain.ledger import Step
 from services.funding.models import PersonCopy, RecoveryRow
 
@@ -84,6 +84,61 @@ def close_held(uow: UnitOfWork, command: CloseHeldDues) -> int:
         uow.require(division)
     uow.audit("held_dues_closed", "household", command.household_id, dues=len(closed))
     return len(closed)
+
+
+_BOUNCED = """
+SELECT r.id, sum(d.fen)::bigint AS back
+FROM payment p
+JOIN payment_due pd ON pd.payment_id = p.id
+JOIN due d ON d.id = pd.due_id
+JOIN recovery r ON r.person_id = d.person_id AND r.benefit = d.benefit AND r.month = d.month
+WHERE p.return_file_id = :file AND p.state = 'returned' AND NOT r.cancelled
+GROUP BY r.id, r.person_id, r.benefit, r.month
+ORDER BY r.id
+"""
+
+
+def money_came_back(uow: UnitOfWork, return_file_id: uuid.UUID) -> None:
+    """What bounced is at the treasury again: nobody is asked for it, and it is owed or is not.
+
+    What was got back meanwhile stands as such, and is owed again.
+    """
+    back: dict[tuple[uuid.UUID, str, str], Fen] = {}
+    pairs = set()
+    for recovery_id, fen in uow.session.execute(text(_BOUNCED), {"file": return_file_id}).all():
+        recovery = uow.session.get_one(RecoveryRow, recovery_id, with_for_update=True)
+        place = (recovery.person_id, recovery.benefit, recovery.month)
+        left = back.setdefault(place, fen)
+        back[place] -= _take_back(uow, recovery, left, "退票", str(return_file_id))
+        pairs.add((recovery.person_id, recovery.benefit))
+    uow.session.flush()
+    terms.reconcile(uow, sorted(pairs), cause=f"returned:{return_file_id}", reason="退票后重新核算")
+
+
+def cancel(uow: UnitOfWork, recovery: RecoveryRow, reason: str) -> None:
+    """Nothing is to be got back any more. What was got back stands as such, and is owed again."""
+    _take_back(uow, recovery, recovery.fen, reason)
+
+
+def _take_back(
+    uow: UnitOfWork, recovery: RecoveryRow, most: Fen, reason: str, cause: str = ""
+) -> Fen:
+    """Lower a recovery by at most ``most`` of what was not got back; by how much it was."""
+    fen = min(most, recovery.fen - recovery.recovered_fen)
+    still_open = recovery.fen - recovery.recovered_fen - recovery.written_off_fen
+    reversed_fen = max(0, fen - still_open)
+    document = f"{recovery.id}/{cause}" if cause else str(recovery.id)
+    for step, moved in ((Step.WRITE_OFF_REVERSED, reversed_fen), (Step.RECOVERY_CANCELLED, fen)):
+        if moved:
+            ledger.transfer(
+                uow, step, moved, division=recovery.division, document=document, reason=reason
+            )
+    recovery.written_off_fen -= reversed_fen
+    if fen == recovery.fen:
+        recovery.cancelled = True
+    else:
+        recovery.fen -= fen
+    return fen
 
 
 def _open(uow: UnitOfWork, recovery_id: uuid.UUID, fen: Fen) -> RecoveryRow:

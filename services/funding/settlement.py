@@ -23,7 +23,7 @@ from services.contracts.errors import Conflict
 from services.contracts.events import Event
 from services.contracts.events.funding import CycleSettled, PaymentFailed, PaymentSettled
 from services.contracts.ids import new_id
-from services.funding import bank_sheet, batches, ledger, policies, terms
+from services.funding import bank_sheet, batches, ledger, policies, recoveries, terms
 from services.funding.checking import CHANGED
 from services.funding.domain.bank_profile import (
     REASON_LABELS,
@@ -164,6 +164,8 @@ def _apply(
             cause=str(cause),
             reason="死亡停发后已付" if str(cause).startswith("death:") else "变更后已付",
         )
+    if row.returned:
+        recoveries.money_came_back(uow, row.id)
     uow.emit_all(_events(uow, row.id, uow.today()), bulk=True)
     if not row.unanswered:
         _announce(uow, batch)

@@ -68,6 +68,10 @@ BROKEN = {
         SELECT 1 WHERE (SELECT coalesce(sum(fen), 0) FROM recovery WHERE NOT cancelled)
           <> (SELECT coalesce(sum(CASE WHEN debit = '应收' THEN fen ELSE 0 END)
                    - sum(CASE WHEN credit = '应收' THEN fen ELSE 0 END), 0) FROM transfer)""",
+    "money asked for that is back at the treasury": """
+        SELECT 1 FROM recovery r JOIN due d
+          ON d.person_id = r.person_id AND d.benefit = r.benefit AND d.month = r.month
+        WHERE NOT r.cancelled AND r.fen > r.recovered_fen AND d.state = 'payable'""",
 }
 
 
@@ -92,6 +96,8 @@ class Life:
     computed: str = ""
     month: str = FIRST
     done: list[str] = field(default_factory=list)
+    answered: list[tuple[str, bytes, dict[int, str]]] = field(default_factory=list)
+    """Batches that were sent, their files, and the lines that failed so far."""
 
     def step(self) -> None:
         """Something happens."""
@@ -103,6 +109,7 @@ class Life:
             (9, self.advance),
             (1, self.send_back),
             (1, self.void),
+            (1, self.bounce),
         ]
         act = self.chance.choices([a for _, a in actions], [weight for weight, _ in actions])[0]
         self.done.append(act.__name__)
@@ -198,9 +205,18 @@ class Life:
         failing = {n: "1003" for n in range(1, lines + 1) if self.chance.random() < 0.2}
         read = self.office.settle(no, bank_answers(content, failing))
         assert read.problems == ()
+        self.answered.append((no, content, failing))
         if self.chance.random() < 0.3:
-            line = self.chance.randint(1, lines)
-            self.office.settle(no, bank_answers(content, failing | {line: "1001"}))
+            self.bounce()
+
+    def bounce(self) -> None:
+        """What was paid some time ago comes back."""
+        if self.answered:
+            no, content, failed = self.chance.choice(self.answered)
+            lines = len(content.split(b"\r\n")) - 2
+            failed[self.chance.randint(1, lines)] = "1001"
+            read = self.office.settle(no, bank_answers(content, failed))
+            assert read.problems == ()
 
     def open_next(self) -> None:
         """Re-pay what failed, if anything did; else the next month."""

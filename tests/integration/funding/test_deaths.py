@@ -476,6 +476,37 @@ def test_recovered_money_and_write_offs_close_a_recovery(office: Office) -> None
     assert balances["核销"] == 2_000
 
 
+@pytest.mark.parametrize("had", ["nothing", "some back", "written off"])
+def test_nobody_is_asked_for_what_bounced(office: Office, had: str) -> None:
+    """A month paid after a death is to be got back; the bank returns it: nobody owes it any more,
+    it is not owed to the dead, and what the family had brought meanwhile is."""
+    office.money()
+    home = office.household()
+    office.grant(home, "elderly", fen=5_000)
+    office.bring_to("sent")
+    content = office.file("2026-11")
+    office.settle("2026-11", bank_answers(content))
+    office.dies(home, home.head, date(2026, 9, 20))
+    with office.uow(CLERK) as uow:
+        (recovery,) = recoveries.list_all(uow, c.ListRecoveries())
+        place = {"recovery_id": recovery.recovery_id, "document_no": "据1"}
+        if had == "some back":
+            recoveries.record(uow, c.RecordRecovery(fen=2_000, **place))
+        if had == "written off":
+            recoveries.write_off(uow, c.WriteOffRecovery(fen=5_000, **place))
+    office.settle("2026-11", bank_answers(content, {1: "1003"}))
+    got = 2_000 if had == "some back" else 0
+    with office.uow(CLERK) as uow:
+        (after,) = recoveries.list_all(uow, c.ListRecoveries())
+        balances = {b.account: b.balance_fen for b in queries.show_ledger(uow, c.ShowLedger())}
+        owed = uow.session.scalar(text("SELECT sum(fen) FROM due WHERE state <> 'closed'")) or 0
+    assert (after.open_fen, after.cancelled, owed) == (0, had != "some back", got)
+    assert (balances.get("应收", 0), balances.get("核销", 0), balances["应付"]) == (0, 0, -got)
+    sums = office.view("2026-11").sums
+    assert sums is not None
+    assert sums.agree
+
+
 def test_what_nobody_will_claim_is_closed_by_a_review(office: Office) -> None:
     """Months still owed to a dead payee without heirs are closed with reason and document."""
     office.money()
