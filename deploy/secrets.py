@@ -153,7 +153,7 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--broker", default="broker:5672", help="host:port of the broker")
+    parser.add_argument("--broker", help="host:port of the broker")
     parser.add_argument(
         "--database", help="host:port of the databases, {service} in it stands for each one's name"
     )
@@ -167,8 +167,12 @@ def main() -> int:
     host = arguments.database or (
         "{service}-db-rw:5432" if arguments.kubernetes else "databases:5432"
     )
+    # Named in full: KEDA asks for the length of queues from a namespace of its own.
+    broker = arguments.broker or (
+        f"broker.{NAMESPACE}.svc:5672" if arguments.kubernetes else "broker:5672"
+    )
     files = generate(
-        f"{arguments.broker}/{VHOST}",
+        f"{broker}/{VHOST}",
         {name: host.replace("{service}", name) for name in NAMES},
         broker_authority=arguments.broker_authority,
         database_authority=arguments.database_authority,

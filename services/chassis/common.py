@@ -94,6 +94,7 @@ def measure(uow: UnitOfWork) -> None:
     metrics.AUDIT_OLDEST_SECONDS.labels(service).set(float(unsealed))
     metrics.CLOCK_SKEW_SECONDS.labels(service).set(_skew(uow))
     if uow.session.scalar(text(_STANDS)):
+        metrics.SCHEMA.clear()  # a process lives through a migration: it sees one at a time
         for revision in uow.session.scalars(text(_REVISION)):
             metrics.SCHEMA.labels(service, revision).set(1)
 

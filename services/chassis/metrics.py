@@ -147,7 +147,7 @@ def show_at_zero(
             counter.labels(service, subscription)
         CONSUMING.labels(service, subscription).set(0)
     for timer in timers:
-        for outcome in ("ok", "failed"):
+        for outcome in ("ok", "failed", "skipped"):
             TIMER_RUNS.labels(service, timer, outcome)
     EVENT_DELAY_SECONDS.labels(service, "interactive")
     for alone in (EVENTS_PUBLISHED, HUB_HELD):

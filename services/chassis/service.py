@@ -373,6 +373,7 @@ def every(*, seconds: float) -> Callable[[F], Any]:
             chassis = self.chassis
             labels = (self.name, method.__name__)
             started = time.monotonic()
+            outcome = "skipped"  # another replica is at it
             try:
                 with (
                     tracing.span(f"{self.name}.{method.__name__}") as span,
@@ -381,9 +382,10 @@ def every(*, seconds: float) -> Callable[[F], Any]:
                     lock = text("SELECT pg_try_advisory_xact_lock(hashtext(:name))")
                     if uow.session.scalar(lock, {"name": f"timer:{method.__name__}"}):
                         method(self, uow)
+                        outcome = "ok"
                     if uow.emitted:
                         uow.keep(spans.row(span, "timer"))
-                metrics.TIMER_RUNS.labels(*labels, "ok").inc()
+                metrics.TIMER_RUNS.labels(*labels, outcome).inc()
             except Exception as error:  # a timer that failed runs again
                 metrics.TIMER_RUNS.labels(*labels, "failed").inc()
                 log.exception("timer_failed", timer=method.__name__, error=type(error).__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 from prometheus_client import Counter, Gauge
@@ -25,6 +26,7 @@ FINISHED = Gauge(
     "zhida_notify_finished", "Messages that came to an end within 24 hours, by status.", ["status"]
 )
 GATEWAY_UP = Gauge("zhida_notify_gateway_up", "1 while the mail server takes connections.")
+GATEWAY_UP.set(math.nan)  # nobody has tried yet
 
 
 def measure(uow: UnitOfWork) -> None:

@@ -6,7 +6,9 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -60,6 +62,19 @@ def test_nothing_comes_into_the_image_without_a_hash() -> None:
     assert all("--no-install-project" in run for run in runs if "uv sync" in run)
     pinned = (PROJECT / "deploy" / "uv.requirements.txt").read_text(encoding="utf-8")
     assert re.search(r"^uv==\S+ \\\n    --hash=sha256:", pinned, re.MULTILINE)
+
+
+def test_in_a_cluster_the_broker_is_named_in_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KEDA asks it from another namespace: a short name is nobody there, and nothing scales."""
+    folder = tmp_path / "secrets"
+    monkeypatch.setattr(sys, "argv", ["secrets", "--folder", str(folder), "--kubernetes"])
+    assert secrets.main() == 0
+    listed = json.loads((folder / "kubernetes.yaml").read_text(encoding="utf-8"))["items"]
+    uris = [e["stringData"]["AMQP_URI"] for e in listed if "AMQP_URI" in e["stringData"]]
+    assert len(uris) >= 5
+    assert {urlsplit(uri).hostname for uri in uris} == {"broker.zhida.svc"}
 
 
 def test_the_context_holds_what_is_copied_and_no_secrets() -> None:

@@ -133,6 +133,21 @@ def test_the_policies_allow_the_arrows_of_the_code_and_no_other(place: str) -> N
     assert allowed(place) == drawn()
 
 
+def test_the_nodes_of_the_broker_reach_one_another() -> None:
+    """Names, distribution, and the ports on which streams are copied: without the last no archive
+    confirms anything, and no event leaves an outbox."""
+    labels = pods("city")["broker"]
+    for direction, end in (("ingress", "from"), ("egress", "to")):
+        found = [
+            (each["port"], each.get("endPort", each["port"]))
+            for rule in rules("city", direction, labels)
+            if any(selects(p.get("podSelector", {"matchLabels": {"no": "pod"}}), labels)
+                   for p in rule.get(end, ()))
+            for each in rule["ports"]
+        ]  # fmt: skip
+        assert {(4369, 4369), (25672, 25672), (6000, 6500)} <= set(found), direction
+
+
 @pytest.mark.parametrize("place", ["dev", "city"])
 def test_what_no_policy_names_is_refused_both_ways(place: str) -> None:
     """Default deny for every pod of the namespace."""
