@@ -104,9 +104,17 @@ def change(uow: UnitOfWork, event: CaseDecided) -> None:
                     for person in granted.covered_person_ids
                 ]
             )
-            .on_conflict_do_nothing()
+            .on_conflict_do_update(  # also who was left out before, or counted as dead
+                index_elements=[CoverageRow.entitlement_id, CoverageRow.person_id],
+                set_={"active": True, "last_month": None, "end_cause": None},
+            )
         )
         entitlement.payee_person_id = granted.payee_person_id
+        # A death after this is reckoned with what the review found, not with the first decision's.
+        entitlement.counted_income_fen = granted.counted_income_fen
+        entitlement.single_person = granted.single_person
+        entitlement.traits = {key: list(value) for key, value in granted.traits.items()}
+        entitlement.quote_id = granted.quote_id
         entitlement.involved = sorted({*entitlement.involved, *event.involved})
         uow.session.flush()
         after = terms.pairs_of(uow, [entitlement.id])

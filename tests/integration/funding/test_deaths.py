@@ -370,6 +370,49 @@ def test_a_revoked_death_pays_until_a_decision_took_effect(
     assert list(active) == ([] if "ended" in outcomes else [home.head])
 
 
+def test_who_a_review_put_back_is_covered_again(office: Office) -> None:
+    """Counted as dead by mistake, left out by one review, put back by the next: when he does die,
+    his share stops."""
+    office.money()
+    home = office.household(2)
+    office.grant(home, "rural_dibao", fen=50_000)
+    mistaken = office.dies(home, home.people[1], BEFORE_THE_MONTH)
+    of_review = {
+        "benefit": "rural_dibao",
+        "payee_person_id": home.head,
+        "from_month": date(2026, 12, 1),
+    }
+    alone = BenefitGranted(covered_person_ids=(home.head,), amount_fen=31_000, **of_review)
+    both = BenefitGranted(covered_person_ids=tuple(home.people), amount_fen=62_000, **of_review)
+    office.decide(household=home, basis="review", outcome="changed", benefits=(alone,))
+    revoke(office, home, mistaken, person=home.people[1])
+    office.decide(household=home, basis="review", outcome="changed", benefits=(both,))
+    office.dies(home, home.people[1], date(2026, 12, 3))
+    office.today = date(2027, 1, 5)
+    for month in ("2026-11", "2026-12"):
+        office.compute(office.open(month).batch_no)
+    assert office.compute(office.open("2027-01").batch_no).computed_fen == 31_000
+
+
+def test_a_death_is_reckoned_with_what_the_last_review_found(office: Office) -> None:
+    """Three with an income of 1,500; a review found 600; one dies: 2 × 620 − 600, not less."""
+    office.money()
+    home = office.household(3)
+    office.grant(home, "rural_dibao", fen=36_000, counted_income_fen=150_000)
+    after_review = BenefitGranted(
+        benefit="rural_dibao",
+        payee_person_id=home.head,
+        covered_person_ids=tuple(home.people),
+        from_month=date(2026, 11, 1),
+        amount_fen=126_000,
+        counted_income_fen=60_000,
+    )
+    office.decide(household=home, basis="review", outcome="changed", benefits=(after_review,))
+    office.dies(home, home.people[2], BEFORE_THE_MONTH)
+    office.open()
+    assert office.compute("2026-11").computed_fen == 64_000
+
+
 def test_death_and_revocation_in_any_order_end_the_same(office: Office) -> None:
     """Every order and repeat of a death, its repeat and its revocation leaves the person alive."""
     for number, order in enumerate(permutations(["died", "died", "revoked"])):
