@@ -2,7 +2,7 @@
 
 ``due(covered person, benefit, month, part, cause)`` is unique. A *regular* due is the month's base
 amount, even if paid late, and has no cause; an *adjustment* is a difference only and its cause is
-the decision; an *instalment* is one part of a one-off aid, its cause the case with a number.
+the decision; an *instalment* is one part of a one-off aid, its cause the decision with a number.
 Regular and adjustments of a month never exceed the month's entitlement.
 """
 

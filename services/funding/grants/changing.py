@@ -3,16 +3,51 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import select, true, update
+from sqlalchemy import bindparam, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.chassis.uow import UnitOfWork
 from services.contracts.events.cases import BenefitGranted, CaseDecided
+from services.contracts.events.funding import EntitlementRefused
 from services.funding import policy_book, terms
 from services.funding.domain.months import Month, first_day, month_of, shift
 from services.funding.grants.amounts import term_values
 from services.funding.grants.opening import load, open_all
 from services.funding.models import CoverageRow, DueRow, EntitlementRow
+
+_SPENT = (
+    select(EntitlementRow.benefit)
+    .where(
+        EntitlementRow.one_off,
+        EntitlementRow.state != "void",
+        EntitlementRow.case_id == bindparam("case"),
+        select(DueRow.id)
+        .where(DueRow.entitlement_id == EntitlementRow.id, DueRow.state.in_(("payable", "paid")))
+        .exists(),
+    )
+    .distinct()
+)
+
+
+def refuse_where_spent(uow: UnitOfWork, event: CaseDecided) -> bool:
+    """A correction of what was locked or paid once and for all does not take effect: it is told so.
+
+    The case is asked, not the decision: a correction of a refused correction would pay twice.
+    """
+    spent = uow.session.scalars(_SPENT, {"case": event.case_id}).all()
+    uow.emit(
+        *(
+            EntitlementRefused(
+                decision_id=event.decision_id,
+                case_id=event.case_id,
+                division=event.division,
+                benefit=benefit,
+                reason="一次性救助已锁定或已发放，不能更正：多发的请追回，少发的请另行申请",
+            )
+            for benefit in spent
+        )
+    )
+    return bool(spent)
 
 
 def void_decision(uow: UnitOfWork, event: CaseDecided) -> None:

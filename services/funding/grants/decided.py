@@ -27,6 +27,8 @@ def on_decided(uow: UnitOfWork, events: Sequence[CaseDecided]) -> None:
         if _is_plain(event):
             continue
         if event.corrects is not None:
+            if changing.refuse_where_spent(uow, event):
+                continue
             changing.void_decision(uow, event)
         if event.outcome == "ended":
             changing.end(uow, event)

@@ -161,7 +161,7 @@ def _open(books: Books, event: CaseDecided, position: int, granted: BenefitGrant
                     "benefit": granted.benefit,
                     "month": month,
                     "part": "instalment",
-                    "cause": f"{event.case_id}/{position + 1}",
+                    "cause": f"{event.decision_id}/{position + 1}",
                     "fen": fen,
                     "entitlement_id": entitlement_id,
                     "term_id": term_id,

@@ -233,6 +233,62 @@ def test_a_correction_before_payment_replaces_the_decision(office: Office) -> No
     assert office.check("2026-11").computed_fen == 50_000
 
 
+def one_off(home: Household, fen: int) -> BenefitGranted:
+    """Temporary aid for one."""
+    return BenefitGranted(
+        benefit="temporary_aid",
+        covered_person_ids=(home.head,),
+        payee_person_id=home.head,
+        amount_fen=fen,
+    )
+
+
+def test_a_corrected_one_off_is_paid_at_the_corrected_sum(office: Office) -> None:
+    """Before it is locked, also within the month it was decided in."""
+    office.money()
+    home = office.household()
+    wrong = office.decide(household=home, basis="application", benefits=(one_off(home, 300_000),))
+    office.decide(
+        household=home,
+        basis="correction",
+        case_id=wrong.case_id,
+        corrects=wrong.decision_id,
+        benefits=(one_off(home, 250_000),),
+    )
+    batch = office.open(kind="one_off")
+    assert office.compute(batch.batch_no).computed_fen == 250_000
+
+
+@pytest.mark.parametrize("corrected_to", ["granted", "refused"])
+def test_a_one_off_that_was_paid_is_not_corrected(office: Office, corrected_to: str) -> None:
+    """Nor by a correction of the correction: once paid, the desk is told, and nothing is owed."""
+    office.money()
+    home = office.household()
+    paid = office.decide(household=home, basis="application", benefits=(one_off(home, 300_000),))
+    batch = office.open(kind="one_off").batch_no
+    office.bring_to("sent", batch)
+    office.settle(batch, bank_answers(office.file(batch)))
+    office.today = date(2026, 12, 10)
+    corrects = paid.decision_id
+    for _ in range(2):
+        corrects = office.decide(
+            household=home,
+            basis="correction",
+            case_id=paid.case_id,
+            corrects=corrects,
+            outcome=corrected_to,
+            decided_on=date(2026, 12, 10),
+            benefits=(one_off(home, 250_000),) if corrected_to == "granted" else (),
+        ).decision_id
+    with office.uow() as uow:
+        refused = [body for name, body in emitted(uow) if name == "entitlement.refused.v1"]
+        dues = uow.session.execute(text("SELECT fen, state FROM due")).all()
+    assert [(each["benefit"], "已发放" in each["reason"]) for each in refused] == [
+        ("temporary_aid", True)
+    ] * 2
+    assert [tuple(due) for due in dues] == [(300_000, "paid")]
+
+
 def test_a_review_changes_the_amount_and_owed_months_are_adjusted(office: Office) -> None:
     """More for a month already paid is an adjustment; less is listed for recovery; the review that
     ends it stops the next month."""
