@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.chassis.uow import UnitOfWork
+from services.contracts.events import Event
 from services.contracts.events.funding import ImportLocked, ImportReleased
 from services.contracts.events.registry import RosterImportUndoAsked
+from services.funding import terms
 from services.funding.models import CoverageRow, DueRow, EntitlementRow, RosterImportRow
+
+PAGE = 500
 
 
 def on_undo_asked(uow: UnitOfWork, events: Iterable[RosterImportUndoAsked]) -> None:
@@ -24,6 +29,7 @@ def on_undo_asked(uow: UnitOfWork, events: Iterable[RosterImportUndoAsked]) -> N
         locked_batch = _claim(uow, event.import_id)
         if locked_batch is None:
             _void(uow, event.import_id)
+            uow.emit_all(_endings(uow, event.import_id))
             uow.audit("import_released", "roster_import", event.import_id)
             uow.emit(ImportReleased(import_id=event.import_id, division=event.division))
         else:
@@ -49,6 +55,29 @@ def _claim(uow: UnitOfWork, import_id: uuid.UUID) -> uuid.UUID | None:
     return uow.session.scalar(
         select(RosterImportRow.locked_batch).where(RosterImportRow.import_id == import_id)
     )
+
+
+def _endings(uow: UnitOfWork, import_id: uuid.UUID) -> Iterator[Event]:
+    """That each of them ended before it was ever owed, a page at a time: the loop goes on between.
+
+    Without it the others would hold people for beneficiaries of what never was.
+    """
+    covered = (
+        select(func.array_agg(CoverageRow.person_id))
+        .where(CoverageRow.entitlement_id == EntitlementRow.id)
+        .scalar_subquery()
+    )
+    brought = (
+        select(*EntitlementRow.__table__.columns, covered.label("covered"))
+        .where(EntitlementRow.import_id == import_id)
+        .order_by(EntitlementRow.id)
+        .limit(PAGE)
+    )
+    page: Sequence[Any] = uow.session.execute(brought).all()
+    while page:
+        for row in page:
+            yield from terms.ended_events(row, row.covered or ())
+        page = uow.session.execute(brought.where(EntitlementRow.id > page[-1].id)).all()
 
 
 def _void(uow: UnitOfWork, import_id: uuid.UUID) -> None:

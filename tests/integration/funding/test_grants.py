@@ -355,15 +355,21 @@ def test_a_lock_and_an_undo_wait_for_one_another(office: Office) -> None:
 
 
 def test_an_import_is_undone_before_its_first_lock_only(office: Office) -> None:
-    """Undone in time, nothing it brought is paid, whatever was computed; after the lock it
-    stands."""
+    """Undone in time, nothing it brought is paid, whatever was computed, and all who heard of it
+    hear that it ended before it was owed; after the lock it stands."""
     office.money()
     import_id = new_id()
     office.grant(office.household(), "elderly", fen=5_000, import_id=import_id)
     office.bring_to("released")
     with office.uow() as uow:
         grants.on_undo_asked(uow, [asked(import_id)])
-        assert "import.released.v1" in {name for name, _ in emitted(uow)}
+        said = emitted(uow)
+    assert "import.released.v1" in {name for name, _ in said}
+    ends = [b for name, b in said if name in ("entitlement.ended.v1", "entitlement.closed.v1")]
+    assert [(b["last_month"], b.get("end_id")) for b in ends] == [
+        (None, f"import:{import_id}"),
+        (None, None),
+    ]
     locked = office.lock("2026-11")
     assert {t.key: t.payments for t in locked.by_state} == {"withdrawn": 1}
     late = new_id()

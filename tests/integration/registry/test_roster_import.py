@@ -24,7 +24,12 @@ from services.contracts.commands.registry import (
     UndoImport,
 )
 from services.contracts.errors import Conflict, Forbidden, Invalid, NotFound
-from services.contracts.events.funding import EntitlementGranted, ImportLocked, ImportReleased
+from services.contracts.events.funding import (
+    EntitlementEnded,
+    EntitlementGranted,
+    ImportLocked,
+    ImportReleased,
+)
 from services.contracts.ids import new_id
 from services.registry import beneficiaries, people, queries, roster_import
 from services.registry.models import CarriedBenefit, Household, Person, Responsibility, Staff
@@ -350,6 +355,36 @@ def test_who_was_there_before_stays_and_may_get_it_again(act: Act) -> None:
         release(uow, report.import_id)
         person = uow.session.scalars(select(Person)).one()
         assert (person.id, person.removed, person.beneficiary) == (head, False, False)
+        assert load(uow, rows).import_id is not None
+
+
+@pytest.mark.parametrize("ended_first", [True, False])
+def test_a_benefit_told_of_after_the_undo_is_not_held(act: Act, ended_first: bool) -> None:
+    """The grants of an import travel behind its release: whoever has them in whatever order may be
+    imported again."""
+    with act() as uow:
+        household, head = register(uow, member(1, name="陈桂兰"))
+        rows = [row(户编号=uow.session.get_one(Household, household).number)]
+        report = load(uow, rows)
+        assert report.import_id is not None
+        roster_import.ask_undo(uow, UndoImport(import_id=report.import_id, reason="试导"))
+        release(uow, report.import_id)
+        of_it = {
+            "entitlement_id": new_id(),
+            "case_id": new_id(),
+            "household_id": household,
+            "person_ids": (head,),
+            "benefit": "rural_dibao",
+            "division": VILLAGE,
+        }
+        end = f"import:{report.import_id}"
+        told: list[EntitlementGranted | EntitlementEnded] = [
+            EntitlementGranted(from_month=date(2026, 11, 1), **of_it),
+            EntitlementEnded(last_month=None, reason="花名册导入撤销", end_id=end, **of_it),
+        ]
+        for event in reversed(told) if ended_first else told:
+            beneficiaries.on_told(uow, [event])
+        assert not uow.session.get_one(Person, head, populate_existing=True).beneficiary
         assert load(uow, rows).import_id is not None
 
 
