@@ -133,7 +133,7 @@ JOIN term t ON t.entitlement_id = e.id AND t.from_month <= :month
            AND (t.to_month IS NULL OR t.to_month >= :month)
 JOIN share s ON s.term_id = t.id AND s.fen > 0
 JOIN due d ON d.person_id = s.person_id AND d.benefit = e.benefit AND d.month = :month
-          AND d.part = 'regular' AND d.entitlement_id <> e.id
+          AND d.part = 'regular' AND d.entitlement_id <> e.id AND d.state <> 'closed'
 WHERE e.division LIKE :county AND e.state = 'active' AND NOT e.one_off
 """
 

@@ -13,7 +13,8 @@ from services.funding import batches, policy_book
 from services.funding.domain.cycle import Step
 from services.funding.models import BatchRow
 
-# The regular dues of every month up to the batch's that an entitlement does not have yet. Which
+# The regular dues of every month up to the batch's that an entitlement does not have yet; one that
+# was closed under an earlier entitlement (an undone import, say) is owed again under this. Which
 # entitlements lag behind is fixed first, so that one granted meanwhile is left to the next compute.
 _LAGGING = """
 CREATE TEMPORARY TABLE lagging ON COMMIT DROP AS
@@ -46,7 +47,12 @@ JOIN unnest(CAST(:months AS text[])) AS m(month)
   ON m.month >= t.from_month AND (t.to_month IS NULL OR m.month <= t.to_month)
  AND m.month > l.through
 ORDER BY l.division, l.benefit, l.id, m.month
-ON CONFLICT (person_id, benefit, month, part, cause) DO NOTHING
+ON CONFLICT (person_id, benefit, month, part, cause) DO UPDATE
+   SET fen = excluded.fen, entitlement_id = excluded.entitlement_id, term_id = excluded.term_id,
+       division = excluded.division, household_id = excluded.household_id,
+       state = 'owed', closed_reason = NULL
+ WHERE due.state = 'closed' AND due.entitlement_id <> excluded.entitlement_id
+   AND NOT EXISTS (SELECT 1 FROM payment_due x WHERE x.due_id = due.id AND x.live)
 """
 
 _OWED = """

@@ -443,7 +443,11 @@ def _decided_until(
 def _cancel_recoveries(uow: UnitOfWork, cause: str) -> None:
     """Of what this death raised nothing is to be got back any more."""
     raised = uow.session.scalars(
-        select(RecoveryRow).where(RecoveryRow.cause == cause, ~RecoveryRow.cancelled)
+        select(RecoveryRow).where(
+            (RecoveryRow.cause == cause)
+            | RecoveryRow.cause.startswith(f"{cause}/", autoescape=True),
+            ~RecoveryRow.cancelled,
+        )
     ).all()
     for recovery in raised:
         recoveries.cancel(uow, recovery, "死亡登记撤销")

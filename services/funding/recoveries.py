@@ -19,7 +19,7 @@ from services.contracts.errors import Conflict, Invalid, NotFound
 from services.contracts.money import Fen, yuan
 from services.funding import ledger, policies, terms
 from services.funding.domain.ledger import Step
-from services.funding.models import PersonCopy, RecoveryRow
+from services.funding.models import DueRow, PersonCopy, RecoveryRow
 
 
 def record(uow: UnitOfWork, command: RecordRecovery) -> RecoveryView:
@@ -63,27 +63,31 @@ def list_all(uow: UnitOfWork, query: ListRecoveries) -> list[RecoveryView]:
 
 
 _HELD = """
-UPDATE due d SET state = 'closed', closed_reason = :reason
-FROM entitlement e
-WHERE e.id = d.entitlement_id AND e.household_id = :household AND d.state = 'owed'
+SELECT d.id FROM due d JOIN entitlement e ON e.id = d.entitlement_id
+WHERE e.household_id = :household AND d.state IN ('owed', 'payable')
   AND EXISTS (SELECT 1 FROM stop s WHERE s.person_id = e.payee_person_id AND s.revoked_by IS NULL)
   AND NOT EXISTS (SELECT 1 FROM payment_due pd WHERE pd.due_id = d.id AND pd.live)
-RETURNING d.id, d.division
+ORDER BY d.id
+FOR UPDATE OF d
 """
 
 
 def close_held(uow: UnitOfWork, command: CloseHeldDues) -> int:
-    """Close months still owed to a payee who died, when a review finds nobody to take them."""
+    """Close months still owed to a payee who died, when a review finds nobody to take them.
+
+    Also those whose payment failed at the bank: their 应付 and their budget are given back.
+    """
     if not command.reason.strip() or not command.document_no.strip():
         raise Invalid("须填写理由和文号", field="reason", advice="请填写复核结论及文号")
     reason = f"{command.reason.strip()}（{command.document_no.strip()}）"
-    closed = uow.session.execute(
-        text(_HELD), {"household": command.household_id, "reason": reason}
-    ).all()
-    for division in {row.division for row in closed}:
+    held = uow.session.scalars(text(_HELD), {"household": command.household_id}).all()
+    rows = uow.session.scalars(select(DueRow).where(DueRow.id.in_(held)).order_by(DueRow.id)).all()
+    for division in {row.division for row in rows}:
         uow.require(division)
-    uow.audit("held_dues_closed", "household", command.household_id, dues=len(closed))
-    return len(closed)
+    for row in rows:
+        terms.lower(uow, row, 0, cause=f"closed:{command.document_no.strip()}", reason=reason)
+    uow.audit("held_dues_closed", "household", command.household_id, dues=len(rows))
+    return len(rows)
 
 
 _BOUNCED = """

@@ -275,7 +275,7 @@ def _reconcile_pair(
     ]
     result = difference(benefit, existing, entitled, decision_id=cause)
     for due, fen in result.lowered:
-        _lower(uow, standing[due.month, due.part.value, due.cause], fen, cause, reason)
+        lower(uow, standing[due.month, due.part.value, due.cause], fen, cause=cause, reason=reason)
     for added in result.added:
         _add(uow, person, added, current[added.month])
     on_its_way = set()
@@ -303,7 +303,8 @@ def _reconcile_pair(
         )
 
 
-def _lower(uow: UnitOfWork, row: Any, fen: Fen, cause: str, reason: str) -> None:
+def lower(uow: UnitOfWork, row: Any, fen: Fen, *, cause: str, reason: str) -> None:
+    """Leave ``fen`` of a due that no payment carries; of nothing left it is closed."""
     cut = row.fen - fen
     if row.state == "payable":  # its 应付 stands since an attempt that failed
         ledger.transfer(
@@ -344,6 +345,15 @@ def _raise_recovery(
     uow: UnitOfWork, like: Any, month: Month, fen: Fen, cause: str, reason: str
 ) -> None:
     recovery_id = new_id()
+    # What was on its way when the first was raised is a second one, with a paper of its own.
+    again = uow.session.scalar(
+        select(RecoveryRow.id).where(
+            RecoveryRow.person_id == like.person_id,
+            RecoveryRow.benefit == like.benefit,
+            RecoveryRow.month == month,
+            RecoveryRow.cause == cause,
+        )
+    )
     raised = uow.session.scalar(
         upsert(RecoveryRow)
         .values(
@@ -354,7 +364,7 @@ def _raise_recovery(
             division=like.division,
             benefit=like.benefit,
             month=month,
-            cause=cause,
+            cause=f"{cause}/{recovery_id}" if again else cause,
             reason=reason,
             fen=fen,
             raised_on=uow.today(),

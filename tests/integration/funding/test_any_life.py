@@ -75,6 +75,11 @@ BROKEN = {
 }
 
 
+REPAYABLE = """d.state = 'payable' AND NOT EXISTS (
+    SELECT 1 FROM stop s WHERE s.person_id = d.person_id AND s.revoked_by IS NULL)"""
+"""Dues of the living whose payment failed: nobody tries in vain for the dead."""
+
+
 @dataclass
 class Person:
     """What a plain reckoning knows of somebody."""
@@ -223,7 +228,12 @@ class Life:
         if self._to_repay():
             with self.office.uow(CLERK) as uow:
                 settled = uow.session.execute(
-                    text("SELECT id::text FROM batch WHERE state = 'settled' ORDER BY serial DESC")
+                    text(
+                        "SELECT b.id::text FROM batch b WHERE b.state = 'settled' AND EXISTS ("
+                        "  SELECT 1 FROM payment p JOIN payment_due pd ON pd.payment_id = p.id"
+                        "  JOIN due d ON d.id = pd.due_id WHERE p.batch_id = b.id"
+                        f"  AND {REPAYABLE}) ORDER BY b.serial DESC"
+                    )
                 ).scalars()
                 for batch in settled.all():
                     try:
@@ -293,15 +303,7 @@ class Life:
 
     def _to_repay(self) -> bool:
         with self.office.uow() as uow:
-            return bool(
-                uow.session.scalar(
-                    text(
-                        "SELECT count(*) FROM due d JOIN entitlement e ON e.id = d.entitlement_id"
-                        " WHERE d.state = 'payable' AND NOT EXISTS (SELECT 1 FROM stop s"
-                        "   WHERE s.person_id = d.person_id AND s.revoked_by IS NULL)"
-                    )
-                )
-            )
+            return bool(uow.session.scalar(text(f"SELECT count(*) FROM due d WHERE {REPAYABLE}")))
 
     def reckon(self, person: Person) -> int:
         """What a plain reckoning says a person is due up to the last month computed."""

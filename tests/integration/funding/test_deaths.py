@@ -568,6 +568,59 @@ def test_what_nobody_will_claim_is_closed_by_a_review(office: Office) -> None:
         recoveries.close_held(uow, empty)
 
 
+def test_what_was_on_its_way_for_a_month_is_to_be_got_back_too(office: Office) -> None:
+    """A month paid, and a difference to it in the bank's hands, when a death before both is told:
+    the first is to be got back at once, the second as soon as it was paid; neither if he lives."""
+    office.money()
+    home = office.household()
+    office.grant(home, "elderly", fen=5_000)
+    office.bring_to("sent")
+    office.settle("2026-11", bank_answers(office.file("2026-11")))
+    more = BenefitGranted(
+        benefit="elderly",
+        payee_person_id=home.head,
+        covered_person_ids=(home.head,),
+        from_month=date(2026, 11, 1),
+        amount_fen=6_000,
+    )
+    office.decide(household=home, basis="review", outcome="changed", benefits=(more,))
+    december = office.open("2026-12").batch_no
+    assert office.bring_to("sent", december).file_fen == 7_000
+    event_id = office.dies(home, home.head, date(2026, 9, 20))
+
+    def open_fen() -> dict[str, int]:
+        with office.uow(CLERK) as uow:
+            listed = recoveries.list_all(uow, c.ListRecoveries())
+        found: dict[str, int] = {}
+        for each in listed:
+            found[each.month] = found.get(each.month, 0) + each.open_fen
+        return found
+
+    assert open_fen() == {"2026-11": 5_000}
+    office.settle(december, bank_answers(office.file(december)))
+    assert open_fen() == {"2026-11": 6_000, "2026-12": 6_000}
+    revoke(office, home, event_id)
+    assert set(open_fen().values()) == {0}
+
+
+def test_what_failed_at_the_bank_for_the_dead_can_be_closed(office: Office) -> None:
+    """The account is frozen and nobody inherits: neither 应付 nor budget is kept for ever."""
+    office.money()
+    home = office.household()
+    office.grant(home, "elderly", fen=5_000)
+    office.bring_to("sent")
+    office.dies(home, home.head, IN_THE_MONTH)
+    office.settle("2026-11", bank_answers(office.file("2026-11"), {1: "1003"}))
+    request = c.CloseHeldDues(household_id=home.household_id, reason="无继承人", document_no="复1")
+    with office.uow(CLERK) as uow:
+        assert recoveries.close_held(uow, request) == 1
+        balances = {b.account: b.balance_fen for b in queries.show_ledger(uow, c.ShowLedger())}
+        used = uow.session.scalar(text("SELECT sum(used_fen) FROM budget_line"))
+        states = uow.session.scalars(text("SELECT state FROM due")).all()
+    assert (balances["应付"], used, states) == (0, 0, ["closed"])
+    assert balances["资金账户"] == 0
+
+
 def test_a_due_lowered_under_a_payment_is_not_paid_at_the_old_sum(office: Office) -> None:
     """A decision that lowers a due while a compute is open: the check leaves the payment out, the
     next compute has the new sum."""

@@ -385,6 +385,27 @@ def test_an_import_is_undone_before_its_first_lock_only(office: Office) -> None:
     assert office.view(december.batch_no).by_state[0].key == "locked"
 
 
+def test_who_is_imported_again_gets_the_month_already_computed(office: Office) -> None:
+    """The roster put right: the month the undone import had made a due of is owed under the new."""
+    office.money()
+    home, first, second = office.household(), new_id(), new_id()
+    office.grant(home, "elderly", fen=5_000, import_id=first)
+    office.bring_to("checked")
+    with office.uow() as uow:
+        grants.on_undo_asked(uow, [asked(first)])
+    office.grant(home, "elderly", fen=6_000, import_id=second)
+    office.compute("2026-11")
+    checked = office.check("2026-11")
+    assert checked.computed_fen == 6_000
+    assert "duplicate" not in {tally.key for tally in checked.findings}
+    for seat in ("review", "release"):
+        office.sign("2026-11", seat)
+    office.lock("2026-11")
+    assert office.export("2026-11").file_fen == 6_000
+    december = office.bring_to("checked", office.open("2026-12").batch_no)
+    assert december.computed_fen == 6_000
+
+
 def urgent(office: Office, fen: int) -> Household:
     """A town decides urgent aid for a household."""
     home = office.household(2)
