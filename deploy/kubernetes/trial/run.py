@@ -109,11 +109,10 @@ class Trial:
             self.kubectl("apply", "--filename", "-", given=json.dumps(secrets))
             self.kubectl("apply", "--filename", "-", given=fitted)
         with self.step("migrations", "waiting for the migrations"):
-            for name in NAMES:
-                self.kubectl(
-                    "wait", f"job/{name}-migrate", "--for=condition=complete",
-                    f"--timeout={PATIENCE}",
-                )  # fmt: skip
+            self.kubectl(  # as docs/deploying.md says it
+                "wait", "job", "--selector", "app.kubernetes.io/component=migration",
+                "--for=condition=complete", f"--timeout={PATIENCE}",
+            )  # fmt: skip
         with self.step("ready", "waiting for the services"):
             self.rolled_out(*(f"deployment/{name}" for name in (*PROCESSES, "outside")))
         self.found["refused_before_migration"] = self._refusals()
@@ -155,6 +154,19 @@ class Trial:
             self.found["main_job"] = json.loads(self.outside("play", json.dumps(given)))
         self.say(f"  {self.found['main_job']}")
         self._compare_topology()
+        self._at_the_shell(password)
+
+    def _at_the_shell(self, password: str) -> None:
+        """An operator's commands, where docs/operations.md says they are given."""
+        said = self.kubectl(
+            "exec", "-i", "deployment/portal", "--",
+            "env", "ZHIDA_SESSION=/tmp/session", "sh", "-c",
+            "zhida login admin --password-stdin && zhida reconcile --wait 120 && echo AGREED",
+            given=password + "\n", good=False,
+        )  # fmt: skip
+        self.hold("zhida reconcile in a pod of the portal: everything agrees", "AGREED" in said)
+        if "AGREED" not in said:
+            self.say(said[-2000:])
 
     def _compare_topology(self) -> None:
         """What stands on the broker is what the resources of components/rabbitmq say."""

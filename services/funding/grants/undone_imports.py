@@ -88,7 +88,12 @@ def _void(uow: UnitOfWork, import_id: uuid.UUID) -> None:
     uow.session.execute(
         update(EntitlementRow)
         .where(EntitlementRow.import_id == import_id)
-        .values(state="void", end_reason="花名册导入撤销", end_cause=f"import:{import_id}")
+        .values(
+            state="void",
+            end_reason="花名册导入撤销",
+            end_cause=f"import:{import_id}",
+            last_month=None,  # also of what had ended before: nobody gets a letter of it
+        )
     )
     uow.session.execute(
         update(DueRow)
