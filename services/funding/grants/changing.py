@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import msgspec
 from sqlalchemy import bindparam, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -9,45 +11,51 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from services.chassis.uow import UnitOfWork
 from services.contracts.events.cases import BenefitGranted, CaseDecided
 from services.contracts.events.funding import EntitlementRefused
+from services.contracts.money import Fen, yuan
 from services.funding import policy_book, terms
 from services.funding.domain.months import Month, first_day, month_of, shift
 from services.funding.grants.amounts import term_values
 from services.funding.grants.opening import load, open_all
 from services.funding.models import CoverageRow, DueRow, EntitlementRow
 
-_SPENT = (
-    select(EntitlementRow.benefit)
+_AID = (
+    select(DueRow.fen, DueRow.state, EntitlementRow.benefit)
+    .join(EntitlementRow, EntitlementRow.id == DueRow.entitlement_id)
     .where(
+        EntitlementRow.case_id == bindparam("case"),
         EntitlementRow.one_off,
         EntitlementRow.state != "void",
-        EntitlementRow.case_id == bindparam("case"),
-        select(DueRow.id)
-        .where(DueRow.entitlement_id == EntitlementRow.id, DueRow.state.in_(("payable", "paid")))
-        .exists(),
     )
-    .distinct()
+    .order_by(DueRow.id)
+    .with_for_update(of=DueRow)  # a lock of the batch comes before this transaction, or after it
 )
 
 
 def refuse_where_spent(uow: UnitOfWork, event: CaseDecided) -> bool:
-    """A correction of what was locked or paid once and for all does not take effect: it is told so.
+    """Whether aid that is given once was locked or paid already: then a correction changes nothing,
+    and unless it says what was given anyway, the desk is told.
 
     The case is asked, not the decision: a correction of a refused correction would pay twice.
     """
-    spent = uow.session.scalars(_SPENT, {"case": event.case_id}).all()
-    uow.emit(
-        *(
-            EntitlementRefused(
-                decision_id=event.decision_id,
-                case_id=event.case_id,
-                division=event.division,
-                benefit=benefit,
-                reason="一次性救助已锁定或已发放，不能更正：多发的请追回，少发的请另行申请",
-            )
-            for benefit in spent
-        )
-    )
+    spent: dict[str, Fen] = defaultdict(int)
+    for fen, state, benefit in uow.session.execute(_AID, {"case": event.case_id}):
+        if state in ("payable", "paid"):
+            spent[benefit] += fen
+    wanted = {granted.benefit: granted.amount_fen for granted in event.benefits}
+    if wanted != spent:
+        uow.emit(*(_already_spent(event, benefit, fen) for benefit, fen in spent.items()))
     return bool(spent)
+
+
+def _already_spent(event: CaseDecided, benefit: str, fen: Fen) -> EntitlementRefused:
+    given = f"{policy_book.benefit(benefit).name} {yuan(fen)} 元已锁定或已发放"
+    return EntitlementRefused(
+        decision_id=event.decision_id,
+        case_id=event.case_id,
+        division=event.division,
+        benefit=benefit,
+        reason=f"{given}，不能更正：请将决定更正回原金额，多发的另行追回，少发的另行申请",
+    )
 
 
 def void_decision(uow: UnitOfWork, event: CaseDecided) -> None:

@@ -287,6 +287,18 @@ def test_a_one_off_that_was_paid_is_not_corrected(office: Office, corrected_to: 
         ("temporary_aid", True)
     ] * 2
     assert [tuple(due) for due in dues] == [(300_000, "paid")]
+    office.decide(
+        household=home,
+        basis="correction",
+        case_id=paid.case_id,
+        corrects=corrects,
+        decided_on=date(2026, 12, 11),
+        benefits=(one_off(home, 300_000),),
+    )
+    with office.uow() as uow:  # put back to what was given, it stands
+        said = [name for name, _ in emitted(uow) if name == "entitlement.refused.v1"]
+        assert uow.session.scalar(text("SELECT count(*) FROM due")) == 1
+    assert len(said) == 2
 
 
 def test_a_review_changes_the_amount_and_owed_months_are_adjusted(office: Office) -> None:
