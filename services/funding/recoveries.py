@@ -91,9 +91,9 @@ def close_held(uow: UnitOfWork, command: CloseHeldDues) -> int:
 
 
 _BOUNCED = """
-SELECT r.id, sum(d.fen)::bigint AS back
+SELECT r.id, sum(pd.fen)::bigint AS back
 FROM payment p
-JOIN payment_due pd ON pd.payment_id = p.id
+JOIN payment_due pd ON pd.payment_id = p.id AND pd.live
 JOIN due d ON d.id = pd.due_id
 JOIN recovery r ON r.person_id = d.person_id AND r.benefit = d.benefit AND r.month = d.month
 WHERE p.return_file_id = :file AND p.state = 'returned' AND NOT r.cancelled
@@ -102,13 +102,14 @@ ORDER BY r.id
 """
 
 
-def money_came_back(uow: UnitOfWork, return_file_id: uuid.UUID) -> None:
+def money_came_back(uow: UnitOfWork, return_file_id: uuid.UUID) -> set[terms.Pair]:
     """What bounced is at the treasury again: nobody is asked for it, and it is owed or is not.
 
-    What was got back meanwhile stands as such, and is owed again.
+    What was got back meanwhile stands as such, and is owed again. To be called while the payments
+    still carry their dues (a due that had left one did not come back), and reconciled afterwards.
     """
     back: dict[tuple[uuid.UUID, str, str], Fen] = {}
-    pairs = set()
+    pairs: set[terms.Pair] = set()
     for recovery_id, fen in uow.session.execute(text(_BOUNCED), {"file": return_file_id}).all():
         recovery = uow.session.get_one(RecoveryRow, recovery_id, with_for_update=True)
         place = (recovery.person_id, recovery.benefit, recovery.month)
@@ -116,7 +117,7 @@ def money_came_back(uow: UnitOfWork, return_file_id: uuid.UUID) -> None:
         back[place] -= _take_back(uow, recovery, left, "退票", str(return_file_id))
         pairs.add((recovery.person_id, recovery.benefit))
     uow.session.flush()
-    terms.reconcile(uow, sorted(pairs), cause=f"returned:{return_file_id}", reason="退票后重新核算")
+    return pairs
 
 
 def cancel(uow: UnitOfWork, recovery: RecoveryRow, reason: str) -> None:

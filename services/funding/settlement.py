@@ -154,6 +154,7 @@ def _apply(
     for entry in (Entry.SETTLED, Entry.FAILED, Entry.RETURNED):
         ledger.transfer_payments(uow, entry, batch.id, [entry.value], where=of_file, file=row.id)
     session.execute(text(_DUES), place)
+    bounced = recoveries.money_came_back(uow, row.id) if row.returned else set()
     session.execute(text(_FREE), place)
     if row.failed_fen + row.returned_fen:
         ledger.move_account(uow, "funds", batch.division, row.failed_fen + row.returned_fen)
@@ -164,8 +165,7 @@ def _apply(
             cause=str(cause),
             reason="死亡停发后已付" if str(cause).startswith("death:") else "变更后已付",
         )
-    if row.returned:
-        recoveries.money_came_back(uow, row.id)
+    terms.reconcile(uow, bounced, cause=f"returned:{row.id}", reason="退票后重新核算")
     uow.emit_all(_events(uow, row.id, uow.today()), bulk=True)
     if not row.unanswered:
         _announce(uow, batch)
