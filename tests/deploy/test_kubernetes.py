@@ -18,7 +18,7 @@ import yaml
 
 from deploy import secrets
 from deploy.local.accounts import PROJECT
-from services.chassis import amqp_io
+from services.chassis import amqp_io, audit_verification
 from services.chassis.discovery import NAMES
 from services.chassis.settings import Settings, SettingsError
 from services.notify.settings import GatewaySettings
@@ -90,21 +90,29 @@ def strings(value: Any) -> Iterator[str]:
         yield value
 
 
-PODS = of_kind("Deployment", "Job")
+PODS = of_kind("Deployment", "Job", "CronJob")
 
 
+WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob")
 EVERY_POD = [
     pytest.param(manifest, id=f"{place}/{name_of(manifest)}")
     for place, manifests in RENDERED.items()
     for manifest in manifests
-    if manifest["kind"] in ("Deployment", "StatefulSet", "Job")
+    if manifest["kind"] in WORKLOADS
 ]
 VOLUMES = {"emptyDir", "secret", "configMap", "projected"}
 
 
+def template(workload: Manifest) -> Manifest:
+    """The pods of a workload: their labels and their specification."""
+    spec = workload["spec"]
+    found: Manifest = spec.get("jobTemplate", {"spec": spec})["spec"]["template"]
+    return found
+
+
 def pod(workload: Manifest) -> dict[str, Any]:
     """The pod specification of a workload."""
-    spec: dict[str, Any] = workload["spec"]["template"]["spec"]
+    spec: dict[str, Any] = template(workload)["spec"]
     return spec
 
 
@@ -222,6 +230,24 @@ def test_a_migration_job_stands_beside_each_service_and_carries_no_services_labe
         labels = job["spec"]["template"]["metadata"]["labels"]
         service = one("Service", labels["app.kubernetes.io/name"])
         assert not service["spec"]["selector"].items() <= labels.items()
+
+
+def test_every_services_audit_log_is_read_every_night() -> None:
+    """With what the service itself is given, under labels of its own, in the city's time, once."""
+    jobs = {job["metadata"]["name"]: job for job in of_kind("CronJob")}
+    assert jobs.keys() == {f"{name}-audit" for name in NAMES}
+    for name in NAMES:
+        job = jobs[f"{name}-audit"]
+        assert (job["spec"]["timeZone"], job["spec"]["concurrencyPolicy"]) == (
+            "Asia/Shanghai",
+            "Forbid",
+        )
+        labels = template(job)["metadata"]["labels"]
+        assert not one("Service", name)["spec"]["selector"].items() <= labels.items()
+        (container,) = pod(job)["containers"]
+        (served,) = pod(one("Deployment", name))["containers"]
+        assert container["envFrom"] == served["envFrom"]
+        assert container["args"][1:] == ["-m", audit_verification.__name__, name]
 
 
 SECRETS: dict[str, dict[str, str]] = {

@@ -17,6 +17,7 @@ import yaml
 
 from deploy.grafana.__main__ import written
 from deploy.grafana.boards import BOARDS
+from deploy.kubernetes import topology
 from deploy.local.accounts import PROJECT
 from tests.deploy.test_containers import COMPOSE
 
@@ -106,6 +107,18 @@ def test_every_service_level_is_measured_over_every_window() -> None:
         }
         assert any("avg_over_time" in rule["expr"] for rule in recorded)
         assert direct | states == LEVELS
+
+
+def test_every_bounded_queue_of_other_bureaus_is_watched() -> None:
+    """What refuses at 20,000 is told of before: no kind of event that bureaus send is left out."""
+    (pattern,) = re.findall(r'queue=~"([^"]+)"', ALERTS["InboundNearLimit"]["expr"])
+    bounded = {
+        queue: given["x-max-length"]
+        for queue, given in topology.layout().queues.items()
+        if "x-max-length" in given and not queue.startswith("bureau.")
+    }
+    assert {q for q in topology.layout().queues if re.fullmatch(pattern, q)} == set(bounded)
+    assert set(bounded.values()) == {20_000}
 
 
 def test_configuration_and_rules_are_accepted() -> None:

@@ -15,7 +15,7 @@ import pytest
 from deploy.local.accounts import PROJECT
 from services.chassis.discovery import NAMES
 from tests.deploy.kustomize import Manifest
-from tests.deploy.test_kubernetes import RENDERED, pod
+from tests.deploy.test_kubernetes import RENDERED, WORKLOADS, pod, template
 
 Labels = dict[str, str]
 
@@ -62,7 +62,10 @@ def drawn() -> set[Arrow]:
                 arrows.add(Arrow(process, "broker", PORTS["broker"]))
             if target == "database":
                 arrows.add(Arrow(process, f"{process}-db", PORTS["database"]))
-                arrows.add(Arrow(f"{process}-migrate", f"{process}-db", PORTS["database"]))
+                arrows |= {
+                    Arrow(f"{process}-{job}", f"{process}-db", PORTS["database"])
+                    for job in ("migrate", "audit")
+                }
     return arrows
 
 
@@ -74,9 +77,9 @@ def mailers() -> set[str]:
 def pods(place: str) -> dict[str, Labels]:
     """The labels of every pod by workload; a city's operators make broker and databases."""
     found = {
-        each["metadata"]["name"]: each["spec"]["template"]["metadata"]["labels"]
+        each["metadata"]["name"]: template(each)["metadata"]["labels"]
         for each in RENDERED[place]
-        if each["kind"] in ("Deployment", "StatefulSet", "Job")
+        if each["kind"] in WORKLOADS
     }
     if place == "city":
         found["broker"] = {

@@ -1,9 +1,9 @@
 """``make k8s``: the whole of Zhida on a true cluster, worked with, rolled, drained, and counted.
 
 Images built, ``overlays/dev`` applied, migrations run, the main job driven through the cluster;
-each service rolled, a secret taken away and the node drained while people work; at last the
-databases say whether anything was lost or doubled. Exit codes: 0 all held, 1 something did not,
-3 there is no cluster. The figures go to ``.zhida/k8s.json``.
+each service rolled, a secret taken away, keys rotated and the node drained while people work; at
+last the databases and the audit logs say whether anything was lost, doubled or touched. The exit
+codes: 0 all held, 1 something did not, 3 there is no cluster. Figures go to ``.zhida/k8s.json``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from deploy import rotation
 from deploy.kubernetes import topology
 from deploy.kubernetes.trial.cluster import Cluster, NoCluster, find, run
 from deploy.local.accounts import PROJECT, RESULTS
@@ -43,6 +44,8 @@ class Trial:
     cluster: Cluster
     people: int
     seed: int
+    kept: Path
+    """The folder of the secrets, as an operator keeps it."""
     began: float = field(default_factory=time.monotonic)
     seconds: dict[str, float] = field(default_factory=dict)
     found: dict[str, Any] = field(default_factory=dict)
@@ -119,11 +122,9 @@ class Trial:
         return {each["metadata"]["name"]: each["stringData"] for each in secrets["items"]}
 
     def _secrets(self) -> dict[str, Any]:
-        with tempfile.TemporaryDirectory() as folder:
-            kept = Path(folder, "secrets")
-            run([sys.executable, "-m", "deploy.secrets", "--folder", str(kept), "--kubernetes"])
-            made: dict[str, Any] = json.loads((kept / "kubernetes.yaml").read_text("utf-8"))
-            return made
+        run([sys.executable, "-m", "deploy.secrets", "--folder", str(self.kept), "--kubernetes"])
+        made: dict[str, Any] = json.loads((self.kept / "kubernetes.yaml").read_text("utf-8"))
+        return made
 
     def _refusals(self) -> int:
         """How often a service was started before its schema was there, and refused."""
@@ -262,6 +263,45 @@ class Trial:
             self.kubectl("apply", "--filename", "-", given=json.dumps(again))
             self.rolled_out(f"deployment/{name}")
 
+    def rotate_keys(self) -> None:
+        """A field key comes into use and the old one goes, as docs/deploying.md says it."""
+        name = "cases"
+        with self.step("rotate_keys", f"rotating the field keys of {name} under load"):
+            for step in ("add", "activate"):
+                self._hand_out(name, step)
+            said = self.kubectl(
+                "exec", f"deployment/{name}", "--",
+                "python", "-W", "ignore", "-m", "services.chassis.reencryption", name,
+            )  # fmt: skip
+            report = json.loads(said.splitlines()[-1])
+            rows = sum(report["rows"].values())
+            self.hold(f"{rows} rows were brought under the new key, none is left", rows > 0)
+            self._hand_out(name, "retire")
+
+    def _hand_out(self, name: str, step: str) -> None:
+        rotation.take(self.kept, "fields", (name,), step)
+        made = (self.kept / rotation.MANIFESTS).read_text(encoding="utf-8")
+        self.kubectl("apply", "--filename", "-", given=made)
+        self.kubectl("rollout", "restart", f"deployment/{name}")
+        self.rolled_out(f"deployment/{name}")
+
+    def read_the_audit_logs(self) -> None:
+        """What the CronJobs do every night, now: each service's log is whole."""
+        with self.step("audit", "reading the audit logs anew"):
+            for name in NAMES:
+                self.kubectl("create", "job", f"{name}-audit-now", f"--from=cronjob/{name}-audit")
+            found = [self._read_of(f"{name}-audit-now") for name in NAMES]
+            rows = sum(report["rows"] for report in found)
+            self.hold(
+                f"{rows} rows of the four audit logs are as they were sealed",
+                rows > 0 and not any(report["found"] for report in found),
+            )
+
+    def _read_of(self, job: str) -> dict[str, Any]:
+        self.kubectl("wait", f"job/{job}", "--for=condition=complete", "--timeout=300s")
+        report: dict[str, Any] = json.loads(self.kubectl("logs", f"job/{job}").splitlines()[-1])
+        return report
+
     def _waits_for(self, name: str) -> str:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
@@ -295,6 +335,7 @@ class Trial:
             time.sleep(5)
             self.roll()
             self.without_a_secret(secrets)
+            self.rotate_keys()
             if self.cluster.is_lab:
                 self.drain()
             else:
@@ -309,6 +350,7 @@ class Trial:
             not load["failed"] and asked > 0,
         )
         self.check(load["registered"], "after it was rolled and drained")
+        self.read_the_audit_logs()
 
 
 def main() -> int:
@@ -323,7 +365,8 @@ def main() -> int:
     except NoCluster as reason:
         sys.stderr.write(f"make k8s: {reason}\n")
         return NO_CLUSTER
-    trial = Trial(cluster, given.people, given.seed)
+    kept = tempfile.TemporaryDirectory()
+    trial = Trial(cluster, given.people, given.seed, Path(kept.name, "secrets"))
     try:
         with trial.step("prepare", "building images, starting the cluster"):
             cluster.prepare()
@@ -332,6 +375,7 @@ def main() -> int:
         trial.check([], "after the main job")
         trial.under_load(secrets)
     finally:
+        kept.cleanup()
         report = {"seconds": trial.seconds, "broken": trial.broken, **trial.found}
         RESULTS.mkdir(mode=0o700, parents=True, exist_ok=True)
         shown = json.dumps(report, ensure_ascii=False, indent=2)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import psycopg2
 import pytest
 from sqlalchemy import make_url, text
 
 from deploy.local import Servers
 from services.cases.service import CasesService
-from services.chassis import audit_chain, common, metrics
+from services.chassis import audit, audit_chain, audit_verification, common, metrics
 from services.chassis.actors import ActorSigner
 from services.chassis.service import endpoints
 from services.chassis.uow import Foundation
 from services.contracts.actors import Role, system_actor
-from services.contracts.commands.common import Anchor, AuditReport, VerifyAudit
+from services.contracts.commands.common import Anchor, AuditReport, ReadAudit, VerifyAudit
 from services.contracts.events.notify import NotifyAuditAnchored
 from tests.fixtures.services import KEYS, actor
 
@@ -262,3 +266,28 @@ def test_an_auditors_look_is_itself_audited(log: Log) -> None:
     answer = door.answer(log.foundation, use_case, {"limit": 2}, context, home=None)
     assert [row["action"] for row in answer["ok"]] == ["auditor.looked", "case.looked"]
     assert answer["ok"][0]["subject_type"] == "read_audit"
+
+
+def test_the_nightly_reading_says_what_it_found_by_its_exit_and_in_the_log(log: Log) -> None:
+    """What the CronJob of a city runs: 0 and a report, 1 when a row was changed; that it read is
+    itself on record, and sealed like everything else."""
+    first, report = nightly(log)
+    assert (first, report.found, report.rows) == (0, 0, 30)
+    log.seal()
+    log.tamper("UPDATE audit SET detail = '{}' WHERE id = (SELECT min(id) FROM audit)")
+    second, report = nightly(log)
+    assert (second, [f.kind for f in report.findings]) == (1, ["changed"])
+    with log.foundation.begin(AUDITOR) as uow:
+        rows = audit.read(uow, ReadAudit(action="audit.verified"))
+    assert [row.detail["found"] for row in rows] == [1, 0]
+
+
+def nightly(log: Log) -> tuple[int, AuditReport]:
+    """The process as a pod starts it: its exit and its report."""
+    url = log.foundation.settings.database_url
+    given = {**KEYS, "CASES_DATABASE_URL": url, "AMQP_URI": "amqp://nowhere", "ZHIDA_MODE": "test"}
+    done = subprocess.run(
+        [sys.executable, "-m", audit_verification.__name__, "cases"],
+        env={**os.environ, **given}, capture_output=True, check=False,
+    )  # fmt: skip
+    return done.returncode, msgspec.json.decode(done.stdout.splitlines()[-1], type=AuditReport)
