@@ -1,6 +1,6 @@
 # `make help` is the front door.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test unit lint bench chaos several image sbom k8s migration clean
+.PHONY: help setup up down demo test unit lint bench chaos alarms several image sbom k8s migration clean
 
 PEOPLE ?= 2000
 # Tests that start processes wait more than they compute: two for each of the least two processors.
@@ -45,6 +45,9 @@ bench: setup  ## Speed and memory, into docs/benchmarks.md and .zhida/bench.json
 chaos: setup  ## Hurt a city in every way of docs/faults.md and read the promises (SEEDS=1)
 	$(VENV)/python -W ignore -m tests.chaos --seeds $(SEEDS) $(CHAOS)
 	$(VENV)/python -W ignore -m tests.chaos --rows 8 --people 300 --uncured no_inbox
+
+alarms: setup  ## Let faults last until their alerts ring in a real Prometheus (an hour)
+	$(VENV)/python -W ignore -m tests.chaos.alarms $(ALARMS)
 
 image: setup  ## The container image (IMAGE=zhida:dev, BASE=any Debian 12 image) and its digest
 	$(PODMAN) build --network host --file deploy/Containerfile --tag $(IMAGE) \

@@ -87,7 +87,8 @@ def watching(stack: Stack, folder: Path, *, every_s: int = 2) -> Iterator[Promet
 
 
 def configuration(stack: Stack, every_s: int) -> dict[str, Any]:
-    """The configuration of `deploy/prometheus` with this machine's addresses and pace."""
+    """The configuration of `deploy/prometheus` with this machine's addresses and pace, for those
+    processes that the stack has."""
     found: dict[str, Any] = yaml.safe_load(
         (CONFIGURATION / "prometheus.yaml").read_text(encoding="utf-8")
     )
@@ -97,7 +98,11 @@ def configuration(stack: Stack, every_s: int) -> dict[str, Any]:
     for job in found["scrape_configs"]:
         for group in job["static_configs"]:
             names = [target.partition(":")[0] for target in group["targets"]]
-            group["targets"] = [f"127.0.0.1:{_port(stack, name)}" for name in names]
+            group["targets"] = [
+                f"127.0.0.1:{_port(stack, name)}"
+                for name in names
+                if name == BROKER or name in stack.ports
+            ]
     return found
 
 

@@ -243,6 +243,16 @@ class Load:
             if not month_waits:
                 self.begin_month()
 
+    def start_gently(self, pause_s: float) -> None:
+        """One window with a pause after each household, and urgent aid: work for an hour."""
+
+        def window() -> None:
+            while not self._stop.wait(pause_s):
+                self.register()
+
+        self._run(window)
+        self._run(self._urgent_aid)
+
     def begin_month(self) -> None:
         """The month's cycle begins."""
         self._run(self._cycle)

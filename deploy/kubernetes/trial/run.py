@@ -289,13 +289,24 @@ class Trial:
         """What the CronJobs do every night, now: each service's log is whole."""
         with self.step("audit", "reading the audit logs anew"):
             for name in NAMES:
-                self.kubectl("create", "job", f"{name}-audit-now", f"--from=cronjob/{name}-audit")
+                self._now(f"{name}-audit")
             found = [self._read_of(f"{name}-audit-now") for name in NAMES]
             rows = sum(report["rows"] for report in found)
             self.hold(
                 f"{rows} rows of the four audit logs are as they were sealed",
                 rows > 0 and not any(report["found"] for report in found),
             )
+
+    def _now(self, cron_job: str) -> None:
+        """``kubectl create job --from``, which that of 1.20 does not know for its own CronJobs."""
+        planned = json.loads(self.kubectl("get", f"cronjob/{cron_job}", "-o", "json"))
+        job = {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": f"{cron_job}-now"},
+            "spec": planned["spec"]["jobTemplate"]["spec"],
+        }
+        self.kubectl("apply", "--filename", "-", given=json.dumps(job))
 
     def _read_of(self, job: str) -> dict[str, Any]:
         self.kubectl("wait", f"job/{job}", "--for=condition=complete", "--timeout=300s")

@@ -12,14 +12,23 @@ from deploy.local.servers import SERVICES
 from services.chassis import amqp_io
 from tests.chaos.faults.scene import Scene
 from tests.chaos.stage import Stage
-from tests.chaos.wire import Mood
+from tests.chaos.wire import Mood, Wire
+
+
+@contextlib.contextmanager
+def stopped(stage: Stage, server: str, number: signal.Signals) -> Iterator[None]:
+    """A server ended by a signal, and the same one again."""
+    stage.end_server(server, number)
+    try:
+        yield
+    finally:
+        stage.start_server(server)
 
 
 def kill_broker(scene: Scene) -> None:
     """kill -9, and the same node again."""
-    scene.stage.end_server("rabbitmq", signal.SIGKILL)
-    scene.work_on(0.5, 2)
-    scene.stage.start_server("rabbitmq")
+    with stopped(scene.stage, "rabbitmq", signal.SIGKILL):
+        scene.work_on(0.5, 2)
 
 
 @contextlib.contextmanager
@@ -47,27 +56,44 @@ def freeze_broker(scene: Scene) -> None:
         scene.expect("registry" in gave_up, "registry's relay still waits for a confirm")
 
 
+@contextlib.contextmanager
+def in_a_mood(wire: Wire, mood: Mood) -> Iterator[None]:
+    """A wire that does not carry."""
+    wire.set(mood)
+    try:
+        yield
+    finally:
+        wire.set(Mood.CARRY)
+
+
 def cut_off_broker(scene: Scene) -> None:
     """Nothing passes between services and broker, and nobody is told."""
-    scene.stage.broker_wire.set(Mood.SILENCE)
-    time.sleep(20)
-    scene.alive()
-    scene.stage.broker_wire.set(Mood.CARRY)
+    with in_a_mood(scene.stage.broker_wire, Mood.SILENCE):
+        time.sleep(20)
+        scene.alive()
 
 
 def cut_off_database(scene: Scene) -> None:
     """Nothing passes between services and databases, and nobody is told; then it is cut."""
-    scene.stage.database_wire.set(Mood.SILENCE)
-    time.sleep(15)
-    scene.alive()
-    scene.stage.database_wire.set(Mood.CARRY)
+    with in_a_mood(scene.stage.database_wire, Mood.SILENCE):
+        time.sleep(15)
+        scene.alive()
     scene.stage.database_wire.cut()
+
+
+@contextlib.contextmanager
+def alarmed(stage: Stage) -> Iterator[None]:
+    """A broker that believes its disk to be full."""
+    try:
+        stage.ctl("set_disk_free_limit", "100000GB")
+        yield
+    finally:
+        stage.ctl("set_disk_free_limit", "50MB")
 
 
 def disk_alarm(scene: Scene) -> None:
     """The broker takes nothing in until the alarm clears."""
-    try:
-        scene.stage.ctl("set_disk_free_limit", "100000GB")
+    with alarmed(scene.stage):
         began = time.monotonic()
         connection = amqp_io.connect(scene.stage.servers.amqp_uri)
         amqp_io.drop(connection)
@@ -76,13 +102,11 @@ def disk_alarm(scene: Scene) -> None:
         scene.alive()
         for name in SERVICES:
             scene.expect(scene.stage.answers(name) == 200, f"{name} says it is not ready")
-    finally:
-        scene.stage.ctl("set_disk_free_limit", "50MB")
 
 
-def fill_a_queue(scene: Scene) -> None:
-    """Funding is down and its queue takes twenty messages: registry keeps the rest."""
-    stage, broker = scene.stage, scene.stage.servers.broker
+@contextlib.contextmanager
+def full(stage: Stage) -> Iterator[None]:
+    """Funding is down and its queue takes twenty messages."""
     policy = {
         "vhost": stage.vhost,
         "name": "chaos-full",
@@ -91,17 +115,24 @@ def fill_a_queue(scene: Scene) -> None:
         "priority": 10,
         "definition": {"max-length": 20},
     }
-    broker.define({"policies": [policy]})
+    stage.servers.broker.define({"policies": [policy]})
     stage.keeper.end("funding")
     try:
-        kept = scene.eventually(
-            lambda: stage.number("registry", "SELECT count(*) FROM outbox") > 10,
-            "registry's outbox keeps what the queue refuses",
-            120,
-        )
-        if kept:
-            scene.seen["kept"] = stage.number("registry", "SELECT count(*) FROM outbox")
+        yield
     finally:
         stage.ctl("clear_policy", "-p", stage.vhost, "chaos-full")
         stage.keeper.begin("funding")
         stage.until_ready("funding")
+
+
+def fill_a_queue(scene: Scene) -> None:
+    """Registry keeps what the queue does not take."""
+    stage, waiting = scene.stage, "SELECT count(*) FROM outbox"
+    with full(stage):
+        kept = scene.eventually(
+            lambda: stage.number("registry", waiting) > 10,
+            "registry's outbox keeps what the queue refuses",
+            120,
+        )
+        if kept:
+            scene.seen["kept"] = stage.number("registry", waiting)

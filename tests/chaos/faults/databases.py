@@ -9,16 +9,15 @@ from typing import Any
 
 from services.contracts.commands.common import ReadClock
 from services.contracts.errors import Unavailable
-from tests.chaos.faults.broker import frozen
+from tests.chaos.faults.broker import frozen, stopped
 from tests.chaos.faults.scene import Scene
 
 
 def stop_database(scene: Scene) -> None:
     """``pg_ctl stop -m immediate``: no checkpoint, every session cut; then started again."""
-    scene.stage.end_server("postgres", signal.SIGQUIT)
-    scene.work_on(0.5, 2)
-    scene.alive()
-    scene.stage.start_server("postgres")
+    with stopped(scene.stage, "postgres", signal.SIGQUIT):
+        scene.work_on(0.5, 2)
+        scene.alive()
 
 
 def stuck_database(scene: Scene) -> None:

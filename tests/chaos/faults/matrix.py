@@ -47,14 +47,14 @@ MATRIX: tuple[Row, ...] = (
         "broker frozen",
         freeze_broker,
         "the relay gives up waiting for confirms in 8 s and sends again afterwards",
-        "OutboxStuck",
+        "BrokerDown",
     ),
     Row(
         "4",
         "services cut off from the broker, in silence",
         cut_off_broker,
         "as a frozen broker: timeouts, never a thread that hangs",
-        "OutboxStuck",
+        "ConsumerAway",
     ),
     Row(
         "4d",
@@ -75,7 +75,7 @@ MATRIX: tuple[Row, ...] = (
         "a queue is full",
         fill_a_queue,
         "the broker refuses, the relay keeps the events and tries again with growing pauses",
-        "QueueGrows",
+        "OutboxStuck",
         kills=True,
     ),
     Row(

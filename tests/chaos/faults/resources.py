@@ -12,25 +12,16 @@ from deploy.local.servers import SERVICES
 from services.contracts.commands import funding
 from services.contracts.errors import Unauthenticated
 from tests.chaos.faults.scene import Scene, resident_pages
+from tests.chaos.stage import Stage
 
 
 def wrong_clocks(scene: Scene) -> None:
     """Registry an hour slow, funding an hour fast, then all of them across midnight and back."""
     stage = scene.stage
-    library = faketime_library()
     files = {name: stage.folder / f"{name}.faketime" for name in SERVICES}
     for name, path in files.items():
         path.write_text("+0")
-        stage.keeper.restart(
-            name,
-            {
-                "LD_PRELOAD": library,
-                "FAKETIME_TIMESTAMP_FILE": str(path),
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-                "DONT_FAKE_MONOTONIC": "1",
-                "FAKETIME_NO_CACHE": "1",
-            },
-        )
+        stage.keeper.restart(name, under_clock(path))
     for name in SERVICES:
         stage.until_ready(name)
     for slow, fast in (("-3600", "+3600"), ("-7200", "-7200")):
@@ -59,6 +50,17 @@ def a_day_ahead(scene: Scene) -> None:
         stage.until_ready(name)
 
 
+def under_clock(file: Path) -> dict[str, str]:
+    """The environment of a process whose clock is off by what stands in the file."""
+    return {
+        "LD_PRELOAD": faketime_library(),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_NO_CACHE": "1",
+    }
+
+
 def faketime_library() -> str:
     """The library of PyPI's libfaketime that is preloaded."""
     import libfaketime
@@ -67,14 +69,23 @@ def faketime_library() -> str:
     return str(found)
 
 
-def revoke_the_user(scene: Scene) -> None:
+@contextlib.contextmanager
+def locked_out(stage: Stage) -> Iterator[None]:
     """The services' broker users have other passwords, and every connection is closed."""
-    broker = scene.stage.servers.broker
-    before = {name: len(scene.stage.log(name)) for name in SERVICES}
     try:
         for name in SERVICES:
-            scene.stage.ctl("change_password", name, "another")
-        scene.stage.ctl("close_all_connections", "--global", "rotated")
+            stage.ctl("change_password", name, "another")
+        stage.ctl("close_all_connections", "--global", "rotated")
+        yield
+    finally:
+        for name in SERVICES:
+            stage.ctl("change_password", name, stage.servers.broker.password_of(name))
+
+
+def revoke_the_user(scene: Scene) -> None:
+    """Every service says that it is refused, and that it is not ready."""
+    before = {name: len(scene.stage.log(name)) for name in SERVICES}
+    with locked_out(scene.stage):
         scene.eventually(
             lambda: all("AccessRefused" in scene.stage.log(n)[before[n] :] for n in SERVICES),
             "every service says that it is refused",
@@ -86,9 +97,6 @@ def revoke_the_user(scene: Scene) -> None:
             "no service says that it is ready",
             30,
         )
-    finally:
-        for name in SERVICES:
-            scene.stage.ctl("change_password", name, broker.password_of(name))
 
 
 def starve(scene: Scene) -> None:
