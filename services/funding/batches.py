@@ -252,11 +252,14 @@ def sums(uow: UnitOfWork, batch: BatchRow) -> FiveSumsView | None:
 
 
 def sums_of(uow: UnitOfWork, batches: Sequence[BatchRow]) -> list[FiveSumsView]:
-    """As ``sums`` for many batches in one statement; those not locked yet have none."""
+    """As ``sums`` for many batches in one statement; those not locked yet have none, nor has urgent
+    aid that the reserve refused: it drew nothing."""
     counted = {
         batch.id: batch
         for batch in batches
-        if batch.approved_fen is not None and batch.kind != "replenishment"
+        if batch.approved_fen is not None
+        and batch.kind != "replenishment"
+        and (batch.kind, batch.state) != ("urgent", "voided")
     }
     if not counted:
         return []

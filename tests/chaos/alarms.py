@@ -250,6 +250,8 @@ def play(alarms: Sequence[Alarm], people: int, seed: int) -> tuple[list[dict[str
         outcomes = []
         with watching(stage.stack, stage.folder / "prometheus", every_s=PACE_S) as prometheus:
             bell = Bell(prometheus)
+            # a count that grew before it was looked at has not grown
+            bell.until(lambda: bool(prometheus.query("min(count_over_time(up[5m])) >= 3")), 120)
             with bell.listening():
                 load.start_gently(BEAT_S)
                 for alarm in alarms:

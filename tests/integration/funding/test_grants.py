@@ -19,7 +19,16 @@ from services.contracts.events.cases import (
 from services.contracts.events.funding import EntitlementQuoted
 from services.contracts.events.registry import RosterImportUndoAsked
 from services.contracts.ids import new_id
-from services.funding import batches, grants, locking, queries, quotes, replenishment, signing
+from services.funding import (
+    batches,
+    grants,
+    locking,
+    metrics,
+    queries,
+    quotes,
+    replenishment,
+    signing,
+)
 from services.funding.models import QuoteRow
 from tests.builders.funding import (
     AUDITOR,
@@ -475,10 +484,13 @@ def test_urgent_aid_is_paid_at_once_and_the_reserve_replenished(office: Office) 
 def test_urgent_aid_beyond_the_towns_means_waits_for_two_signatures(
     office: Office, fen: int, reserve: int, words: str
 ) -> None:
-    """Over the town's authority or its reserve: said at once, paid by a one-off batch."""
+    """Over the town's authority or its reserve: said at once, paid by a one-off batch; and since
+    nothing was drawn, the sums do not differ and nobody is called to stop all payments."""
     office.money(reserve=reserve)
     urgent(office, fen)
     with office.uow() as uow:
+        metrics.reconcile(uow)
+        assert metrics.DIFFERENCE_FEN._value.get() == 0
         failed = [body for name, body in emitted(uow) if name == "payment.failed.v1"]
         left = uow.session.scalar(
             text("SELECT balance_fen FROM fund_account WHERE kind = 'reserve'")
