@@ -1,8 +1,8 @@
 """Connections and confirmed publishing, with the client's traps closed.
 
-A confirm is always waited for with a bound; an unroutable message comes back as an error; a
-connection is dropped, not closed politely, when the broker does not answer (a disk alarm makes
-``close`` hang until it clears).
+A confirm and an answer are always waited for with a bound; an unroutable message comes back as an
+error; a connection is dropped, not closed politely, when the broker does not answer (a disk alarm
+makes ``close`` hang until it clears).
 
 An address begins with ``amqp://`` or, over TLS, with ``amqps://``, and may then end in RabbitMQ's
 own parameters: ``?cacertfile=/path/ca.pem`` (who signs the broker's certificate; the machine's own
@@ -33,6 +33,10 @@ from services.chassis.settings import SettingsError
 
 CONFIRM_TIMEOUT_S = 10.0
 HEARTBEAT_S = 20
+ANSWER_S = 30.0
+"""How long the broker may take over what is asked of it (a queue declared, a channel opened), and
+to take in what is written. The client's own bounds are the kernel's, which an eventlet socket never
+meets: cut off in silence, a thread would wait until the cut is mended, or for good."""
 CORK_BYTES = 64_000
 READ_BYTES = 256_000
 
@@ -133,12 +137,11 @@ def _connect(uri: str, beating: bool) -> Connection:
         heartbeat=HEARTBEAT_S if beating else 0,
         transport_options={
             "connect_timeout": 5,
-            "read_timeout": 30,
-            "write_timeout": 10,
             "socket_settings": {socket.TCP_NODELAY: 1},
         },
     )
     connection.connect()
+    _protocol(connection).transport.sock.settimeout(ANSWER_S)
     return connection
 
 

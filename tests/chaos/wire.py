@@ -52,10 +52,12 @@ class Wire:
     def close(self) -> None:
         """End the wire with all it carries."""
         self._call(self._server.close)
+        self.set(Mood.CARRY)  # nobody waits in the silence any more
         self._call(self._cut)
         self._do(asyncio.sleep(0.1))  # what was cut comes to its end
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+        self._loop.close()
 
     def _set(self, mood: Mood) -> None:
         self.mood = mood
