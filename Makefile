@@ -10,6 +10,7 @@ BASE ?=
 PODMAN ?= podman
 SEEDS ?= 1
 VENV := .venv/bin
+UV = $$(command -v uv || echo .zhida/tools/bin/uv)
 help:  ## Show this list
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
 
@@ -55,7 +56,7 @@ image: setup  ## The container image (IMAGE=zhida:dev, BASE=any Debian 12 image)
 	@$(PODMAN) image inspect --format '{{.Digest}} {{.Size}} bytes' $(IMAGE)
 
 sbom: setup  ## What the image is made of, CycloneDX 1.6, into .zhida/sbom.json
-	@PODMAN="$(PODMAN)" uv run --project deploy/checks --group bom --isolated --frozen \
+	@PODMAN="$(PODMAN)" $(UV) run --project deploy/checks --group bom --isolated --frozen \
 		python deploy/checks/sbom.py $(IMAGE) .zhida/sbom.json
 
 k8s: setup  ## Everything on a true cluster: KUBECONFIG's, or the lab in ../shared/k8s-lab

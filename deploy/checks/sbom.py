@@ -29,7 +29,8 @@ LISTING = r"${Package}\t${Version}\t${Architecture}\n"
 def from_pypi() -> Bom:
     """Everything of uv.lock that the image installs."""
     exported = subprocess.run(
-        ["uv", "export", "--frozen", "--no-dev", "--no-emit-project", "--quiet"],
+        [os.environ.get("UV", "uv"), "export",  # uv names itself to what it runs
+         "--frozen", "--no-dev", "--no-emit-project", "--quiet"],
         cwd=PROJECT, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     done = subprocess.run(

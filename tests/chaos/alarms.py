@@ -151,6 +151,7 @@ ALARMS = (
     Alarm("2", lambda scene: stopped(scene.stage, "rabbitmq", signal.SIGKILL)),
     Alarm("3", lambda scene: frozen(scene.stage, "rabbitmq")),
     Alarm("4", lambda scene: in_a_mood(scene.stage.broker_wire, Mood.SILENCE), 45),
+    Alarm("4d", lambda scene: in_a_mood(scene.stage.database_wire, Mood.SILENCE), 60, 6 * 60),
     Alarm("5", lambda scene: alarmed(scene.stage), 10),
     Alarm("6", lambda scene: full(scene.stage), 75),
     Alarm("17", lambda scene: locked_out(scene.stage), 15),
