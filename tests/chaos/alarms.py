@@ -262,9 +262,12 @@ def play(alarms: Sequence[Alarm], people: int, seed: int) -> tuple[list[dict[str
                 load.start_gently(BEAT_S)
                 for alarm in alarms:
                     outcomes.append(ring(alarm, scene, bell))
+                    if alarm.clears_s < WINDOW_S:  # else the others go on meanwhile
+                        clear(alarm, outcomes[-1], scene, bell)
                     print(line(outcomes[-1]), flush=True)
                 for alarm, found in zip(alarms, outcomes, strict=True):
-                    clear(alarm, found, scene, bell)
+                    if "over" in found:
+                        clear(alarm, found, scene, bell)
                 load.stop()
         invariants.until_quiet(stage)
         scene.wrong += invariants.contradictions(stage, answered, witness)
